@@ -1,0 +1,70 @@
+//! The manifest as it is written: loose types, so that every broken rule is reported at once
+//! and by the name of its field.
+
+use serde::{Deserialize, Serialize};
+
+use super::MembershipMode;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FarmManifest {
+    /// Always `farmhand/v1`.
+    pub api_version: String,
+    /// Always `Farm`.
+    pub kind: String,
+    pub metadata: Metadata,
+    pub spec: SpecManifest,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Metadata {
+    pub name: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SpecManifest {
+    /// Which configured directory; `default` when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<String>,
+    #[serde(default)]
+    pub account: AccountManifest,
+    #[serde(default)]
+    pub membership: MembershipManifest,
+    #[serde(default)]
+    pub hosts: Vec<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct AccountManifest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sam_account_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dns_host_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+    pub service_principal_names: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kerberos_encryption_types: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub managed_password_interval_in_days: Option<i64>,
+    pub outbound_only: bool,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct MembershipManifest {
+    pub mode: MembershipMode,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub create_group: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_container: Option<String>,
+}

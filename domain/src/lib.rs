@@ -1,0 +1,42 @@
+//! The language of Farmhand: farms, hosts, names, SPNs, workflows, steps,
+//! transitions and plans.
+//!
+//! Nothing here does I/O, reads a clock or draws a random number: what needs
+//! those takes a [`Clock`] or a [`Rng`]. Every other crate imports this one and
+//! this one imports none of ours.
+
+pub mod clock;
+pub mod dn;
+pub mod dns_name;
+pub mod encryption;
+pub mod error;
+pub mod farm;
+pub mod ids;
+pub mod interval;
+pub mod name;
+pub mod plan;
+pub mod principal;
+pub mod rng;
+pub mod sid;
+pub mod spn;
+pub mod step;
+pub mod workflow;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use dn::Dn;
+pub use dns_name::DnsHostName;
+pub use encryption::EncryptionTypes;
+pub use error::{ErrorCode, Problem, Violation};
+pub use farm::{FarmManifest, FarmSpec, MembershipMode};
+pub use ids::{DirectoryName, FarmName, TokenId, WorkflowId};
+pub use interval::ManagedPasswordInterval;
+pub use name::{AccountName, GroupName, PrincipalRef};
+pub use plan::{AttributeChange, AttributeOp, AttributeValue, Change, ChangeKind, Plan};
+pub use principal::{Principal, Role};
+pub use rng::{Rng, SystemRng};
+pub use sid::Sid;
+pub use spn::ServicePrincipalName;
+pub use step::{StepEvent, StepOutcome, StepRecord, StepState, Write};
+pub use workflow::{
+    Cause, Lane, Mode, Wait, WaitReason, Workflow, WorkflowEvent, WorkflowKind, WorkflowState,
+};

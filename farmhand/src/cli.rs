@@ -1,0 +1,316 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use domain::{Lane, Role, WorkflowId, WorkflowKind, WorkflowState};
+
+/// Runs the life of gMSA server farms in Active Directory.
+///
+/// Exit status: 0 done, 1 the workflow did not succeed, 2 usage, 3 server not reachable,
+/// 4 refused (conflict, validation, forbidden), 5 waiting for a person.
+#[derive(Debug, Parser)]
+#[command(name = "farmhand", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Default, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Configuration file [default: $FARMHAND_CONFIG, ./farmhand.toml, farmhand.toml in the data folder]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What is printed: tables for people, or exactly one JSON document on standard output
+    #[arg(short, long, global = true, value_enum, default_value_t)]
+    pub output: Format,
+    /// Server to talk to [default: $FARMHAND_URL, else this machine]
+    #[arg(long, global = true, value_name = "URL")]
+    pub url: Option<String>,
+    /// File that holds the bearer token [default: $FARMHAND_TOKEN, else admin-token in the data folder]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Data folder [default: $FARMHAND_DATA_DIR, else ~/.local/state/farmhand]
+    #[arg(long, global = true, value_name = "FOLDER")]
+    pub data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    #[default]
+    Table,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Everything in one process: API, worker, and embedded parts for what is not configured
+    ///
+    /// Without configuration it needs nothing: SQLite in the data folder, an in-process bus and an
+    /// embedded directory. FARMHAND_DATABASE_URL, FARMHAND_AMQP_URL and FARMHAND_DIRECTORY_URL put
+    /// the real part in the embedded one's place. Migrates the database by itself.
+    Up(Listen),
+    /// The API, the outbox relay and the reaper; needs a database and a broker
+    Orchestrator(Listen),
+    /// Carries out workflows; needs a database, a broker and a directory
+    Worker(WorkerArgs),
+    /// The database schema: brings it up, takes it down, shows where it stands
+    #[command(subcommand)]
+    Migrate(Migrate),
+    /// Deploys a farm from a manifest, or brings an existing one in line with it
+    ///
+    /// A second deploy of the same manifest changes nothing. With --plan every attribute that would
+    /// be written is printed and nothing is written.
+    Deploy(Deploy),
+    /// Farms on record
+    #[command(subcommand)]
+    Farm(Farm),
+    /// Workflows: looks at them and acts on them
+    #[command(subcommand)]
+    Workflow(Workflow),
+    /// API tokens
+    #[command(subcommand)]
+    Token(Token),
+    /// Checks every dependency and right: what was checked, the verdict, what to do
+    Doctor,
+    /// The configuration
+    #[command(subcommand)]
+    Config(Config),
+    /// Prints the OpenAPI document of the HTTP API
+    Openapi,
+    /// Prints the AsyncAPI document of the messages
+    Asyncapi,
+    /// Prints a completion script for a shell
+    Completions { shell: Shell },
+}
+
+#[derive(Debug, Clone, Default, Args)]
+pub struct Listen {
+    /// Address of the HTTP API [default: 127.0.0.1:8420]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct WorkerArgs {
+    /// Lanes to serve, separated by commas [default: urgent,lifecycle,checks]
+    #[arg(long, value_name = "LANES", value_delimiter = ',')]
+    pub lanes: Vec<Lane>,
+    /// Address for /healthz and /metrics [default: none]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Migrate {
+    /// Brings the schema to what this program needs
+    Up,
+    /// Takes the newest migrations back; what their tables hold is lost
+    Down {
+        /// How many
+        #[arg(long, default_value_t = 1)]
+        steps: u32,
+    },
+    /// Lists the migrations and whether each is applied
+    Status,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Deploy {
+    /// Manifest in YAML or JSON; `-` reads standard input
+    #[arg(short, long, value_name = "FILE")]
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub ask: Ask,
+}
+
+/// What every command that asks for work takes.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Ask {
+    /// Print the exact directory changes and write nothing
+    #[arg(long)]
+    pub plan: bool,
+    /// Follow to the end with live progress
+    #[arg(long)]
+    pub wait: bool,
+    /// The same key with the same request gives the same workflow, however often it is sent
+    #[arg(long, value_name = "KEY")]
+    pub idempotency_key: Option<String>,
+    /// Why; kept with the workflow
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Farm {
+    /// Lists farms
+    List(Paging),
+    /// Shows a farm as it is on record
+    Show {
+        name: String,
+        /// Which configured directory
+        #[arg(long, value_name = "NAME")]
+        directory: Option<String>,
+    },
+}
+
+#[derive(Debug, Clone, Default, Args)]
+pub struct Paging {
+    /// At most this many
+    #[arg(long, default_value_t = 50)]
+    pub limit: u32,
+    /// Go on where the last page ended (its `next`)
+    #[arg(long)]
+    pub cursor: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct WorkflowList {
+    /// Only of this farm
+    #[arg(long)]
+    pub farm: Option<String>,
+    /// Only of this kind, e.g. deploy
+    #[arg(long, value_parser = WorkflowKind::parse)]
+    pub kind: Option<WorkflowKind>,
+    /// Only in this state, e.g. failed
+    #[arg(long)]
+    pub state: Option<WorkflowState>,
+    #[command(flatten)]
+    pub paging: Paging,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Workflow {
+    /// Lists workflows, newest first
+    List(WorkflowList),
+    /// Shows a workflow with its steps
+    Show { id: WorkflowId },
+    /// Follows a workflow to its end
+    Watch { id: WorkflowId },
+    /// Stops a workflow at its next step boundary and takes back what it changed
+    Cancel(Act),
+    /// Stops a workflow at its next step boundary until it is resumed
+    Pause(Act),
+    /// Goes on with a paused workflow, or one that waits for an operator
+    Resume(Act),
+    /// Tries a failed workflow again from the failed step
+    Retry(Act),
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Act {
+    pub id: WorkflowId,
+    /// Follow to the end with live progress
+    #[arg(long)]
+    pub wait: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Token {
+    /// Prints the first admin token of a new database, once; talks to the database, not to a server
+    Bootstrap,
+    /// Creates a token and prints it, once
+    Create(TokenCreate),
+    /// Lists tokens without their secrets
+    List,
+    /// Makes a token worthless at once
+    Revoke { id: domain::TokenId },
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct TokenCreate {
+    /// Who holds it: recorded with everything they ask for
+    #[arg(long, value_name = "NAME")]
+    pub principal: String,
+    /// viewer, operator, responder, approver, admin; several separated by commas
+    #[arg(long, value_name = "ROLES", value_delimiter = ',', required = true)]
+    pub roles: Vec<Role>,
+    /// Worthless after this many days [default: never]
+    #[arg(long, value_name = "DAYS")]
+    pub expires_in_days: Option<u32>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Config {
+    /// Explains every value and where it came from; exit status 4 when something is wrong
+    Check,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_of_the_contract_is_understood() {
+        let id = "0199c0de-0000-7000-8000-000000000000";
+        for line in [
+            "up --listen 127.0.0.1:0",
+            "orchestrator",
+            "worker --lanes urgent,checks",
+            "migrate up",
+            "migrate down --steps 2",
+            "migrate status",
+            "deploy -f farm.yaml --plan --wait --idempotency-key k --reason why -o json",
+            "deploy -f - --output json",
+            "farm list",
+            "farm show ITFarm1",
+            "workflow list --farm ITFarm1 --state failed --kind deploy",
+            &format!("workflow show {id}"),
+            &format!("workflow watch {id}"),
+            &format!("workflow cancel {id} --wait"),
+            &format!("workflow pause {id}"),
+            &format!("workflow resume {id}"),
+            &format!("workflow retry {id}"),
+            "token bootstrap",
+            "token create --principal ci --roles operator,viewer",
+            "token list",
+            &format!("token revoke {id}"),
+            "doctor --config farmhand.toml",
+            "config check",
+            "openapi",
+            "asyncapi",
+            "completions bash",
+            "--url http://x --token-file t farm list",
+        ] {
+            assert!(parse(&format!("farmhand {line}")).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_a_usage_error() {
+        for line in [
+            "",
+            "deploy",
+            "worker --lanes banana",
+            "workflow show 7",
+            "token create --principal x",
+            "farm list -o xml",
+        ] {
+            let kind = parse(&format!("farmhand {line}")).expect_err(line).kind();
+            assert_ne!(kind, ErrorKind::DisplayHelp, "{line}");
+        }
+    }
+
+    #[test]
+    fn lanes_are_read_into_the_type() {
+        let cli = parse("farmhand worker --lanes urgent,checks").expect("valid");
+        let Command::Worker(args) = cli.command else { panic!("a worker") };
+        assert_eq!(args.lanes, [Lane::Urgent, Lane::Checks]);
+    }
+}

@@ -1,0 +1,98 @@
+//! A plan: every attribute that would be written.
+
+use domain::{AttributeOp, AttributeValue, Change, ChangeKind, Plan};
+
+use super::{render, table};
+
+/// One row for each attribute: object, operation, attribute, before and after.
+pub fn text(plan: Option<&Plan>) -> String {
+    let changes = plan.map(|plan| plan.changes.as_slice()).unwrap_or_default();
+    if changes.is_empty() {
+        return "No change: the directory is as wanted. Nothing was written.".to_owned();
+    }
+    let mut table = table(&["DN", "operation", "attribute", "before → after"]);
+    for change in changes {
+        for row in rows(change) {
+            table.add_row(row);
+        }
+    }
+    let attributes: usize = changes.iter().map(|change| change.attributes.len()).sum();
+    let (writes, values) = (count(changes.len(), "write"), count(attributes, "attribute"));
+    format!("{}\n{writes}, {values}. Nothing was written.", render(&table))
+}
+
+fn count(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}
+
+fn rows(change: &Change) -> Vec<[String; 4]> {
+    let kind = match change.kind {
+        ChangeKind::Add => "add",
+        ChangeKind::Modify => "modify",
+        ChangeKind::Delete => "delete",
+    };
+    let row = |attribute: &str, values: String| {
+        [change.dn.to_string(), kind.to_owned(), attribute.to_owned(), values]
+    };
+    if change.attributes.is_empty() {
+        return vec![row("", String::new())];
+    }
+    let attributes = change.attributes.iter();
+    attributes.map(|attribute| row(&attribute.attribute, values(&attribute.op))).collect()
+}
+
+fn values(op: &AttributeOp) -> String {
+    match op {
+        AttributeOp::Set { before, after } => format!("{} → {}", whole(before), whole(after)),
+        AttributeOp::Values { added, removed } => {
+            let added = added.iter().map(|value| format!("+ {value}"));
+            let removed = removed.iter().map(|value| format!("- {value}"));
+            removed.chain(added).collect::<Vec<_>>().join("\n")
+        }
+    }
+}
+
+fn whole(values: &[AttributeValue]) -> String {
+    if values.is_empty() {
+        return "(none)".to_owned();
+    }
+    values.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{AttributeChange, Dn};
+
+    use super::*;
+
+    #[test]
+    fn every_attribute_has_its_row_and_the_end_says_that_nothing_was_written() {
+        let dn = |text: &str| Dn::parse(text).expect("valid");
+        let plan = Plan::new(vec![
+            Change::add(
+                dn("CN=G,DC=x"),
+                vec![
+                    AttributeChange::new("objectClass", ["group"]),
+                    AttributeChange::new(
+                        "nTSecurityDescriptor",
+                        [AttributeValue::bytes(vec![1], "read: Host1$")],
+                    ),
+                ],
+            ),
+            Change::modify(
+                dn("CN=H,DC=x"),
+                vec![
+                    AttributeChange::values("member", vec!["CN=b,DC=x".into()], vec!["CN=a,DC=x".into()]),
+                    AttributeChange::set("description", vec!["old".into()], vec![]),
+                ],
+            ),
+        ]);
+        insta::assert_snapshot!(text(Some(&plan)));
+    }
+
+    #[test]
+    fn an_empty_plan_says_so() {
+        assert!(text(None).contains("No change") && text(None).ends_with("Nothing was written."));
+    }
+}

@@ -1,0 +1,234 @@
+//! The real binary: exit statuses, the one document on standard output, and `up` from an empty
+//! folder to a deployed farm and back after a restart.
+
+mod kit;
+
+use std::process::Command;
+
+use kit::{Farmhand, Up};
+use serde_json::Value;
+
+const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/samples/itfarm1.yaml");
+const OUTBOUND: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/samples/outbound.yaml");
+
+#[test]
+fn a_usage_error_is_2() {
+    let farmhand = Farmhand::new();
+    for line in [&["deploy"][..], &["banana"], &["worker", "--lanes", "x"], &["workflow", "show", "7"]] {
+        assert_eq!(farmhand.run(line).status, 2, "{line:?}");
+    }
+    let missing = farmhand.run(&["deploy", "-f", "/nowhere/farm.yaml", "-o", "json"]);
+    assert_eq!((missing.status, missing.code()), (2, "usage".to_owned()));
+}
+
+#[test]
+fn a_server_that_is_not_there_is_3() {
+    let farmhand = Farmhand::new();
+    let answer = farmhand.run(&["farm", "list", "--url", "http://127.0.0.1:1", "-o", "json"]);
+    assert_eq!((answer.status, answer.code()), (3, "server-unreachable".to_owned()));
+    let people = farmhand.run(&["farm", "list", "--url", "http://127.0.0.1:1"]);
+    assert!(
+        people.stderr.contains("error[server-unreachable]") && people.stderr.contains("hint: "),
+        "{people:?}"
+    );
+    assert_eq!(people.stdout, "");
+}
+
+#[test]
+fn a_manifest_with_a_syntax_error_is_4_and_names_line_and_column() {
+    let farmhand = Farmhand::new();
+    let path = farmhand.write("farm.yaml", "apiVersion: farmhand/v1\nkind: Farm\nmetadata: [\n");
+    let answer = farmhand.run(&["deploy", "-f", &path, "-o", "json"]);
+    assert_eq!((answer.status, answer.code()), (4, "invalid-manifest".to_owned()));
+    let detail = answer.json()["detail"].as_str().expect("text").to_owned();
+    let place =
+        detail.strip_prefix(&path).and_then(|rest| rest.strip_prefix(':')).expect("the file's name first");
+    assert!(place.split(':').take(2).all(|part| part.parse::<u32>().is_ok()), "{detail}");
+}
+
+#[test]
+fn an_invalid_configuration_is_4_and_shows_no_secret() {
+    let farmhand = Farmhand::new().env("FARMHAND_DATABSE_URL", "postgres://hunter2@db");
+    let answer = farmhand.run(&["config", "check"]);
+    assert_eq!(answer.status, 4);
+    assert!(answer.stderr.contains("did you mean FARMHAND_DATABASE_URL?"), "{answer:?}");
+    assert!(!answer.stderr.contains("hunter2"), "{answer:?}");
+}
+
+#[test]
+fn config_check_explains_every_value_and_hides_secrets() {
+    let farmhand = Farmhand::new()
+        .env("FARMHAND_DATABASE_URL", "postgres://fh:hunter2@db/x")
+        .env("FARMHAND_TOKEN", "hunter2");
+    let answer = farmhand.run(&["config", "check", "-o", "json"]);
+    assert_eq!(answer.status, 0, "{answer:?}");
+    let document = answer.json();
+    let settings = document["settings"].as_array().expect("settings");
+    let url = settings.iter().find(|row| row["key"] == "database.url").expect("there");
+    assert_eq!(url["value"], "postgres://fh:***@db/x");
+    assert_eq!(url["source"], "environment variable FARMHAND_DATABASE_URL");
+    assert!(!answer.stdout.contains("hunter2"));
+    assert!(!farmhand.run(&["config", "check"]).stdout.contains("hunter2"));
+}
+
+#[test]
+fn a_worker_without_shared_parts_is_refused_with_what_to_set() {
+    let farmhand = Farmhand::new();
+    for command in ["worker", "orchestrator"] {
+        let answer = farmhand.run(&[command]);
+        assert_eq!(answer.status, 4, "{answer:?}");
+        assert!(answer.stderr.contains("FARMHAND_DATABASE_URL"), "{answer:?}");
+    }
+}
+
+#[test]
+fn documents_are_valid_json() {
+    let farmhand = Farmhand::new();
+    let openapi = farmhand.run(&["openapi"]).json();
+    assert!(openapi["paths"]["/api/v1/farms"]["post"].is_object(), "{openapi}");
+    assert!(farmhand.run(&["asyncapi"]).json()["channels"].is_object());
+    assert!(farmhand.run(&["completions", "bash"]).stdout.contains("farmhand"));
+}
+
+#[test]
+fn from_an_empty_folder_to_a_farm_that_survives_a_restart() {
+    let farmhand = Farmhand::new();
+    let up = Up::start(&farmhand);
+    assert_eq!(up.ready["database"]["embedded"], true);
+    assert_eq!(up.ready["directories"]["embedded"], true);
+
+    let plan = farmhand.run_at(&up, &["deploy", "-f", SAMPLE, "--plan"]);
+    assert_eq!(plan.status, 0, "{plan:?}");
+    for expected in [
+        "servicePrincipalName",
+        "msDS-GroupMSAMembership",
+        "http/ITFarm1/contoso.com",
+        "Nothing was written.",
+    ] {
+        assert!(plan.stdout.contains(expected), "{expected} in {}", plan.stdout);
+    }
+
+    let first = farmhand.run_at(&up, &["deploy", "-f", SAMPLE, "--wait", "-o", "json"]);
+    assert_eq!(first.status, 0, "{first:?}");
+    assert_eq!(first.json()["state"], "succeeded");
+    assert!(changed(&first.json()) > 0, "a dry run before it wrote nothing, so there was something to do");
+    assert!(first.stderr.contains("embedded directory"), "{first:?}");
+
+    let second = farmhand.run_at(&up, &["deploy", "-f", SAMPLE, "--wait", "-o", "json"]);
+    assert_eq!((second.status, changed(&second.json())), (0, 0), "{second:?}");
+
+    let farms = farmhand.run_at(&up, &["farm", "list", "-o", "json"]).json();
+    assert_eq!(farms["items"][0]["name"], "ITFarm1");
+    assert_eq!(up.stop(), 0);
+
+    let again = Up::start(&farmhand);
+    let shown = farmhand.run_at(&again, &["farm", "show", "ITFarm1", "-o", "json"]);
+    assert_eq!((shown.status, shown.json()["state"].clone()), (0, "deployed".into()), "{shown:?}");
+    let third = farmhand.run_at(&again, &["deploy", "-f", SAMPLE, "--wait", "-o", "json"]);
+    assert_eq!((third.status, changed(&third.json())), (0, 0), "the directory kept its state: {third:?}");
+    assert_eq!(again.stop(), 0);
+}
+
+fn changed(workflow: &Value) -> usize {
+    workflow["steps"].as_array().expect("steps").iter().filter(|step| step["changed"] == true).count()
+}
+
+#[test]
+fn what_the_server_refuses_is_4_and_what_fails_is_1() {
+    let farmhand = Farmhand::new();
+    let up = Up::start(&farmhand);
+    let sample = std::fs::read_to_string(SAMPLE).expect("the sample");
+
+    let bad = farmhand.write(
+        "bad.yaml",
+        &sample.replace("managedPasswordIntervalInDays: 30", "managedPasswordIntervalInDays: 0"),
+    );
+    let refused = farmhand.run_at(&up, &["deploy", "-f", &bad, "-o", "json"]);
+    assert_eq!((refused.status, refused.code()), (4, "invalid-manifest".to_owned()), "{refused:?}");
+    assert_eq!(refused.json()["errors"][0]["field"], "spec.account.managedPasswordIntervalInDays");
+
+    let unknown =
+        farmhand.write("unknown.yaml", &sample.replace("[Host1, Host2, Host3]", "[Host1, NoSuchHost]"));
+    let failed = farmhand.run_at(&up, &["deploy", "-f", &unknown, "--wait", "-o", "json"]);
+    assert_eq!(failed.status, 1, "{failed:?}");
+    assert_eq!(failed.json()["error"]["code"], "host-not-found", "{failed:?}");
+
+    let missing = farmhand.run_at(&up, &["farm", "show", "Nobody", "-o", "json"]);
+    assert_eq!((missing.status, missing.code()), (4, "not-found".to_owned()));
+
+    let stranger = Farmhand::new().env("FARMHAND_TOKEN", &format!("fh_{}", "0".repeat(64)));
+    let forbidden = stranger.run_at(&up, &["farm", "list", "-o", "json"]);
+    assert_eq!((forbidden.status, forbidden.code()), (4, "unauthenticated".to_owned()), "{forbidden:?}");
+    let nobody = Farmhand::new().run_at(&up, &["farm", "list"]);
+    assert!(nobody.status == 4 && nobody.stderr.contains("admin-token"), "{nobody:?}");
+}
+
+#[test]
+fn the_same_key_gives_the_same_workflow() {
+    let farmhand = Farmhand::new();
+    let up = Up::start(&farmhand);
+    let ask = || {
+        farmhand.run_at(
+            &up,
+            &["deploy", "-f", OUTBOUND, "--idempotency-key", "k1", "--reason", "trial", "-o", "json"],
+        )
+    };
+    let (one, two) = (ask().json(), ask().json());
+    assert_eq!(one["id"], two["id"]);
+    assert_eq!(one["reason"], "trial");
+    let id = one["id"].as_str().expect("an id");
+    let watched = farmhand.run_at(&up, &["workflow", "watch", id, "-o", "json"]);
+    assert_eq!((watched.status, watched.json()["state"].clone()), (0, "succeeded".into()), "{watched:?}");
+    let other = farmhand.run_at(&up, &["deploy", "-f", SAMPLE, "--idempotency-key", "k1", "-o", "json"]);
+    assert_eq!((other.status, other.code()), (4, "idempotency-conflict".to_owned()), "{other:?}");
+}
+
+#[test]
+fn a_token_is_made_used_and_revoked() {
+    let farmhand = Farmhand::new();
+    let up = Up::start(&farmhand);
+    let made = farmhand
+        .run_at(&up, &["token", "create", "--principal", "ci", "--roles", "viewer", "-o", "json"])
+        .json();
+    let viewer = Farmhand::new().env("FARMHAND_TOKEN", made["secret"].as_str().expect("a secret"));
+    assert_eq!(viewer.run_at(&up, &["workflow", "list"]).status, 0);
+    let forbidden = viewer.run_at(&up, &["deploy", "-f", SAMPLE, "-o", "json"]);
+    assert_eq!((forbidden.status, forbidden.code()), (4, "forbidden".to_owned()), "{forbidden:?}");
+    let id = made["id"].as_str().expect("an id");
+    assert_eq!(farmhand.run_at(&up, &["token", "revoke", id]).status, 0);
+    assert_eq!(viewer.run_at(&up, &["workflow", "list"]).status, 4);
+    assert!(!farmhand.run_at(&up, &["token", "list"]).stdout.contains("fh_"));
+    let again = farmhand.run(&["token", "bootstrap", "-o", "json"]);
+    assert_eq!((again.status, again.code()), (4, "token-exists".to_owned()), "{again:?}");
+}
+
+#[test]
+fn a_second_up_on_the_same_folder_says_so() {
+    let farmhand = Farmhand::new();
+    let _up = Up::start(&farmhand);
+    let second = farmhand.run(&["up", "--listen", "127.0.0.1:0", "-o", "json"]);
+    assert_eq!((second.status, second.code()), (4, "data-folder-in-use".to_owned()), "{second:?}");
+}
+
+#[test]
+fn doctor_is_0_beside_a_healthy_server_and_3_without_one() {
+    let farmhand = Farmhand::new();
+    let up = Up::start(&farmhand);
+    let healthy = farmhand.run_at(&up, &["doctor", "-o", "json"]);
+    assert_eq!((healthy.status, healthy.json()["healthy"].clone()), (0, true.into()), "{healthy:?}");
+    drop(up);
+    let away = farmhand.run(&["doctor", "--url", "http://127.0.0.1:1"]);
+    assert_eq!(away.status, 3, "{away:?}");
+}
+
+#[test]
+fn the_help_of_every_command_is_there() {
+    let help = Command::new(env!("CARGO_BIN_EXE_farmhand")).arg("--help").output().expect("runs");
+    let text = String::from_utf8_lossy(&help.stdout).into_owned();
+    for command in
+        ["up", "orchestrator", "worker", "migrate", "deploy", "farm", "workflow", "token", "doctor", "config"]
+    {
+        assert!(text.contains(&format!("  {command}")), "{command}");
+    }
+    assert!(text.contains("Exit status: 0 done"), "{text}");
+}

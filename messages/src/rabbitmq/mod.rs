@@ -1,0 +1,113 @@
+//! The RabbitMQ bus, on lapin.
+//!
+//! How it is built:
+//! * One connection publishes; each consumer has a connection of its own. A broker that is short
+//!   of memory stops reading from publishing connections, and that must not hold up
+//!   acknowledgements; and a lane full of prefetched work cannot stand before another lane's.
+//! * Each connection has one task that owns it ([`publisher`], [`consumer`]) and reconnects for
+//!   ever ([`link`]). lapin's own recovery is not used: it replays what it remembers and gives
+//!   up after some attempts, while we declare the whole topology at every connect, which also
+//!   heals a broker that came back empty.
+//! * RabbitMQ 3.10 or newer is needed (at-least-once dead lettering of quorum queues).
+
+mod admin;
+mod consumer;
+mod dead;
+mod declare;
+mod error;
+mod health;
+mod link;
+mod options;
+mod publisher;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use domain::Lane;
+use tokio::sync::watch;
+use tracing::Instrument;
+
+use crate::bus::{Bus, BusError, BusHealth, Consumer, DeadLetter};
+pub use admin::RabbitMqAdmin;
+use link::Core;
+pub use options::{RabbitMqOptions, RabbitMqOptionsError};
+use publisher::{Message, Publisher};
+
+/// How long [`Bus::close`] waits beyond the publishes under way.
+const CLOSE_GRACE: Duration = Duration::from_secs(3);
+
+/// A bus on a RabbitMQ broker or cluster.
+pub struct RabbitMqBus {
+    core: Arc<Core>,
+    publisher: Publisher,
+}
+
+impl RabbitMqBus {
+    /// Starts connecting, and returns at once: a broker that is away is a matter of
+    /// [`Bus::health`], not of starting. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// Only for options that can never work: the URL, the CA file, the names.
+    pub fn start(options: &RabbitMqOptions) -> Result<Self, RabbitMqOptionsError> {
+        let core = Arc::new(Core::new(options.settings()?));
+        let publisher = Publisher::start(&core);
+        Ok(Self { core, publisher })
+    }
+}
+
+impl fmt::Debug for RabbitMqBus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RabbitMqBus").field("topology", &self.core.settings.topology).finish_non_exhaustive()
+    }
+}
+
+impl Drop for RabbitMqBus {
+    fn drop(&mut self) {
+        // Without `close`, the tasks still must not outlive the bus.
+        self.core.closing.cancel();
+    }
+}
+
+#[async_trait]
+impl Bus for RabbitMqBus {
+    async fn publish(&self, lane: Lane, event_id: &str, body: &[u8]) -> Result<(), BusError> {
+        let span = tracing::debug_span!("amqp.publish", %lane, event_id);
+        let started = Instant::now();
+        let message = Message::event(&self.core.settings.topology, lane, event_id, body);
+        let published = self.publisher.publish(message).instrument(span).await;
+        let outcome = if published.is_ok() { "confirmed" } else { "failed" };
+        metrics::histogram!("farmhand_bus_publish_seconds", "lane" => lane.as_str(), "outcome" => outcome)
+            .record(started.elapsed());
+        published
+    }
+
+    async fn consume(&self, lane: Lane, prefetch: u16) -> Result<Box<dyn Consumer>, BusError> {
+        self.core.ensure_open()?;
+        Ok(Box::new(consumer::start(&self.core, &self.publisher, lane, prefetch.max(1))))
+    }
+
+    async fn depth(&self, lane: Lane) -> Result<u64, BusError> {
+        self.core.ensure_open()?;
+        dead::depth(&self.core, &self.publisher, lane).await
+    }
+
+    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, BusError> {
+        self.core.ensure_open()?;
+        dead::peek(&self.core, &self.publisher, limit).await
+    }
+
+    fn health(&self) -> watch::Receiver<BusHealth> {
+        self.core.board.subscribe()
+    }
+
+    async fn close(&self) {
+        self.core.closing.cancel();
+        self.core.tasks.close();
+        let patience = self.core.settings.confirm_timeout + CLOSE_GRACE;
+        if tokio::time::timeout(patience, self.core.tasks.wait()).await.is_err() {
+            tracing::warn!("the message broker did not let us close in {patience:?}; going without");
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! The schema's history, oldest first. A migration that has been released is never edited.
+//!
+//! Names of tables and columns are spelled out in each migration (local idens): a migration says
+//! what was true on its day, whatever the entities of `store` say later.
+//!
+//! To change the schema: a new file `m<date>_<number>_<name>.rs` with `up` and `down`, its line in
+//! [`Migrator::migrations`], and the entity in `store`. The contract suite of the store runs up,
+//! down and up again on both databases.
+
+mod m20261122_000001_first;
+
+pub use sea_orm_migration::MigratorTrait;
+use sea_orm_migration::{MigrationTrait, async_trait};
+
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m20261122_000001_first::Migration)]
+    }
+}

@@ -1,0 +1,268 @@
+//! What holds for all routes at once.
+
+use std::collections::BTreeSet;
+
+use axum::http::{Method, StatusCode};
+use chrono::DateTime;
+use domain::{
+    AttributeChange, Cause, Change, Dn, ErrorCode, FarmManifest, Lane, Mode, Plan, Problem, Role,
+    StepOutcome, StepRecord, TokenId, Violation, Wait, WaitReason, Workflow, WorkflowId, WorkflowKind,
+    WorkflowState, Write,
+};
+use serde_json::{Value, json};
+use store::{Farm, FarmFacts, FarmState, Token};
+
+use super::openapi;
+use super::testing::{MANIFEST, World};
+
+const SOME_ID: &str = "01890000-0000-7000-8000-000000000000";
+
+fn document() -> Value {
+    serde_json::to_value(openapi()).expect("serialises")
+}
+
+/// Every operation of `/api/v1`: method and a path that its route takes.
+fn operations() -> Vec<(Method, String)> {
+    let document = document();
+    let paths = document["paths"].as_object().expect("paths");
+    let mut found = Vec::new();
+    for (path, item) in paths.iter().filter(|(path, _)| path.starts_with("/api/v1")) {
+        for method in item.as_object().expect("an item").keys() {
+            let method = Method::from_bytes(method.to_uppercase().as_bytes()).expect("a method");
+            found.push((method, path.replace("{id}", SOME_ID).replace("{name}", "x")));
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn no_route_of_the_api_answers_without_a_token() {
+    let world = World::new().await;
+    let operations = operations();
+    assert!(operations.len() >= 14, "{operations:?}");
+    for (method, path) in operations {
+        assert!(!path.contains('{'), "fill in the parameter of {path}");
+        let answer = world.send(method.clone(), &path).await;
+        assert_eq!(
+            (answer.status, answer.code()),
+            (StatusCode::UNAUTHORIZED, "unauthenticated"),
+            "{method} {path}"
+        );
+        assert_eq!(answer.content_type(), "application/problem+json", "{method} {path}");
+    }
+    let answer = world.get("/api/v1/nowhere").await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "nor does it tell which routes there are");
+    let answer = world.send(Method::PATCH, "/api/v1/farms").await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_viewer_changes_nothing() {
+    let world = World::new().await;
+    for (method, path) in operations().into_iter().filter(|(method, _)| method != Method::GET) {
+        // Some bodies are read before the role is looked at; this one is well formed for all.
+        let body = r#"{"principal": "x", "roles": ["viewer"]}"#;
+        let answer = if method == Method::POST {
+            world.post_as("viewer", &path, "application/json", body, &[]).await
+        } else {
+            world.send_as("viewer", method.clone(), &path).await
+        };
+        assert_eq!((answer.status, answer.code()), (StatusCode::FORBIDDEN, "forbidden"), "{method} {path}");
+    }
+}
+
+#[test]
+fn every_operation_is_described_secured_and_can_refuse() {
+    let document = document();
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in item.as_object().expect("an item") {
+            let what = format!("{method} {path}");
+            assert!(operation["summary"].as_str().is_some_and(|text| !text.is_empty()), "{what}");
+            if path.starts_with("/api/v1") {
+                assert_eq!(operation["security"], json!([{"bearer": []}]), "{what}");
+                assert!(
+                    operation["responses"]["default"]["content"]["application/problem+json"].is_object(),
+                    "{what}"
+                );
+            }
+        }
+    }
+    assert_eq!(document["components"]["securitySchemes"]["bearer"]["scheme"], "bearer");
+}
+
+#[test]
+fn every_reference_of_the_document_leads_somewhere() {
+    fn references(value: &Value, found: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(map) => {
+                found.extend(map.get("$ref").and_then(Value::as_str).map(str::to_owned));
+                map.values().for_each(|value| references(value, found));
+            }
+            Value::Array(items) => items.iter().for_each(|value| references(value, found)),
+            _ => {}
+        }
+    }
+    let document = document();
+    let mut found = BTreeSet::new();
+    references(&document, &mut found);
+    assert!(found.len() > 10, "{found:?}");
+    for reference in found {
+        let pointer = reference.strip_prefix('#').expect("inside the document");
+        assert!(document.pointer(pointer).is_some(), "{reference}");
+    }
+}
+
+/// Every key that is written is described, and every key that is described as required is written.
+fn assert_described(schema: &str, written: &Value) {
+    let document = document();
+    let schema_value = &document["components"]["schemas"][schema];
+    let described =
+        schema_value["properties"].as_object().unwrap_or_else(|| unreachable!("no schema {schema}"));
+    let written = written.as_object().expect("an object");
+    for key in written.keys() {
+        assert!(described.contains_key(key), "{schema} does not describe {key}");
+    }
+    for key in schema_value["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        assert!(written.contains_key(key), "{schema} promises {key}");
+    }
+    // These are filled in whole by the tests below, so nothing may be described that is not there.
+    for key in described.keys() {
+        let other_form = schema == "AttributeChange";
+        assert!(other_form || written.contains_key(key), "{schema} describes {key}, which is never written");
+    }
+}
+
+fn sample_workflow() -> Workflow {
+    let now = DateTime::from_timestamp(1_700_000_000, 0).expect("a valid time");
+    let dn = Dn::parse("CN=ITFarm1,DC=contoso,DC=com").expect("valid");
+    let change = Change::add(dn, vec![AttributeChange::new("description", ["x"])]);
+    let problem =
+        Problem::new(ErrorCode::SpnConflict, "m", "h").with_violations(vec![Violation::new("f", "r", "m")]);
+    let write =
+        Write { dc: "dc1".to_owned(), change: change.clone(), usn: Some(1), object_guid: None, at: now };
+    let mut step = StepRecord::pending(0, "group");
+    step.error = Some(problem.clone());
+    step.intent = Some(domain::step::Intent { dc: "dc1".to_owned(), changes: vec![change.clone()], at: now });
+    step.outcome = Some(StepOutcome { output: json!({}), writes: vec![write] });
+    Workflow {
+        id: SOME_ID.parse().expect("an id"),
+        kind: WorkflowKind::DEPLOY,
+        directory: domain::DirectoryName::default(),
+        farm: None,
+        hosts: Vec::new(),
+        lane: Lane::Lifecycle,
+        mode: Mode::Apply,
+        state: WorkflowState::Waiting,
+        requested_by: "anna".to_owned(),
+        reason: None,
+        created_at: now,
+        started_at: None,
+        finished_at: None,
+        waiting: Some(Wait { reason: WaitReason::Retry, until: None, detail: String::new() }),
+        plan: Some(Plan::new(vec![change])),
+        steps: vec![step],
+        error: Some(problem),
+        result: None,
+    }
+}
+
+#[test]
+fn workflows_look_as_the_document_says() {
+    let workflow = serde_json::to_value(sample_workflow()).expect("serialises");
+    assert_described("Workflow", &workflow);
+    for (schema, pointer) in [
+        ("Wait", "/waiting"),
+        ("Plan", "/plan"),
+        ("Change", "/plan/changes/0"),
+        ("AttributeChange", "/plan/changes/0/attributes/0"),
+        ("Step", "/steps/0"),
+        ("Problem", "/error"),
+        ("Violation", "/error/violations/0"),
+        ("Intent", "/steps/0/intent"),
+        ("StepOutcome", "/steps/0/outcome"),
+        ("Write", "/steps/0/outcome/writes/0"),
+    ] {
+        assert_described(schema, workflow.pointer(pointer).expect("is there"));
+    }
+}
+
+#[test]
+fn farms_and_tokens_look_as_the_document_says() {
+    let now = DateTime::from_timestamp(1_700_000_000, 0).expect("a valid time");
+    let manifest: FarmManifest = serde_saphyr::from_str(MANIFEST).expect("valid");
+    let spec = manifest.validate().expect("valid");
+    let facts = FarmFacts {
+        spec: spec.clone(),
+        account_dn: Dn::parse("CN=a,DC=x").expect("valid"),
+        account_sid: "S-1-5-21-1-2-3-1000".parse().expect("valid"),
+        group_dn: None,
+        group_sid: None,
+    };
+    let farm = Farm {
+        name: spec.name.clone(),
+        directory: spec.directory.clone(),
+        state: FarmState::Deployed,
+        spec,
+        recorded: Some(facts),
+        last_workflow: None,
+        created_at: now,
+        updated_at: now,
+    };
+    let farm = serde_json::to_value(farm).expect("serialises");
+    assert_described("Farm", &farm);
+    assert_described("FarmSpec", &farm["spec"]);
+    assert_described("AccountSpec", &farm["spec"]["account"]);
+    assert_described("MembershipSpec", &farm["spec"]["membership"]);
+    assert_described("FarmFacts", &farm["recorded"]);
+    assert_described("FarmPage", &json!({"items": [], "next": null}));
+
+    let token = Token {
+        id: TokenId::new(now, &domain::SystemRng),
+        principal: "ci".to_owned(),
+        roles: Role::ALL.into(),
+        created_at: now,
+        expires_at: None,
+        revoked_at: None,
+        last_used_at: None,
+    };
+    let mut token = serde_json::to_value(token).expect("serialises");
+    assert_described("Token", &token);
+    token["secret"] = json!("fh_");
+    assert_described("CreatedToken", &token);
+}
+
+#[test]
+fn every_value_of_an_enumeration_is_in_the_document() {
+    fn texts<T: serde::Serialize>(all: &[T]) -> Value {
+        serde_json::to_value(all).expect("serialises")
+    }
+    let document = document();
+    for (schema, values) in [
+        ("WorkflowState", texts(WorkflowState::ALL)),
+        ("StepState", texts(&domain::StepState::ALL)),
+        ("Lane", texts(Lane::ALL)),
+        ("Mode", texts(Mode::ALL)),
+        ("Role", texts(&Role::ALL)),
+        ("FarmState", texts(&[FarmState::Requested, FarmState::Deployed])),
+    ] {
+        assert_eq!(document["components"]["schemas"][schema]["enum"], values, "{schema}");
+    }
+}
+
+#[tokio::test]
+async fn an_event_is_emitted_for_what_was_asked_over_http() {
+    let world = World::new().await;
+    let answer = world.deploy("operator", "", MANIFEST).await;
+    let id: WorkflowId = answer.json["id"].as_str().expect("an id").parse().expect("an id");
+    let seen = std::sync::Mutex::new(Vec::new());
+    let taken = world.store.relay(10, |rows| async {
+        let ids = rows.iter().map(|row| row.id).collect();
+        seen.lock().expect("no panic").extend(rows);
+        ids
+    });
+    assert_eq!(taken.await.expect("works"), 1);
+    let rows = seen.into_inner().expect("no panic");
+    let envelope = messages::Envelope::parse(&rows[0].body).expect("an envelope");
+    assert_eq!((envelope.event().workflow_id, envelope.event().cause), (id, Cause::Requested));
+    assert_eq!(rows[0].lane, Lane::Lifecycle);
+}

@@ -1,0 +1,112 @@
+//! `/metrics`: the Prometheus exposition, with the gauges that only a look at the database and the
+//! broker can give.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
+use domain::{Lane, WorkflowKind, WorkflowState};
+use futures::future::join_all;
+use store::StoreError;
+
+use super::Api;
+
+/// A scrape has its own deadline; what does not answer by now is left as it was.
+const DEADLINE: Duration = Duration::from_secs(2);
+
+/// Which kinds and states were ever reported: one that no workflow is in any more must read 0, not
+/// its last value.
+#[derive(Debug, Default)]
+pub(crate) struct WorkflowGauges(Mutex<HashSet<(WorkflowKind, WorkflowState)>>);
+
+/// Metrics in Prometheus' text format.
+#[utoipa::path(
+    get, path = "/metrics", tag = "health",
+    responses((status = 200, description = "Prometheus exposition", body = String, content_type = "text/plain")),
+)]
+pub(crate) async fn scrape(State(api): State<Arc<Api>>) -> impl IntoResponse {
+    let (database, bus) = futures::join!(
+        tokio::time::timeout(DEADLINE, refresh_database(&api)),
+        tokio::time::timeout(DEADLINE, refresh_bus(&api)),
+    );
+    report("database", matches!(database, Ok(Ok(()))));
+    report("bus", matches!(bus, Ok(true)));
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], api.prometheus.render())
+}
+
+fn report(dependency: &'static str, up: bool) {
+    metrics::gauge!("farmhand_dependency_up", "dependency" => dependency).set(f64::from(u8::from(up)));
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float; counts stay far below 2^53")]
+async fn refresh_database(api: &Api) -> Result<(), StoreError> {
+    let depth = api.store.outbox_depth().await?;
+    let age = depth.oldest.map_or(0.0, |oldest| (api.clock.now() - oldest).as_seconds_f64().max(0.0));
+    metrics::gauge!("farmhand_outbox_depth").set(depth.rows as f64);
+    metrics::gauge!("farmhand_outbox_oldest_seconds").set(age);
+    let counts = api.store.count_by_state().await?;
+    let mut known = api.gauges.0.lock().unwrap_or_else(PoisonError::into_inner);
+    known.extend(counts.iter().map(|(kind, state, _)| (kind.clone(), *state)));
+    for (kind, state) in known.iter() {
+        let count = counts.iter().find(|(k, s, _)| k == kind && s == state).map_or(0, |(_, _, count)| *count);
+        let kind = kind.to_string();
+        metrics::gauge!("farmhand_workflows", "kind" => kind, "state" => state.as_str()).set(count as f64);
+    }
+    Ok(())
+}
+
+/// Whether the broker answered for every lane.
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float; counts stay far below 2^53")]
+async fn refresh_bus(api: &Api) -> bool {
+    let depths = Lane::ALL.iter().map(|lane| async { (*lane, api.bus.depth(*lane).await) });
+    let mut all = true;
+    for (lane, depth) in join_all(depths).await {
+        match depth {
+            Ok(depth) => metrics::gauge!("farmhand_queue_depth", "lane" => lane.as_str()).set(depth as f64),
+            Err(_) => all = false,
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::{Method, StatusCode};
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
+    use crate::http::testing::{MANIFEST, World};
+
+    #[tokio::test]
+    async fn gauges_follow_the_database_and_fall_back_to_zero() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        // Only for this thread, and a tokio test runs on one: tests beside this one do not meet it.
+        let _local = metrics::set_default_local_recorder(&recorder);
+        let world = World::with(|options| options.prometheus = handle).await;
+        let id = world.deploy("operator", "", MANIFEST).await.json["id"].as_str().expect("an id").to_owned();
+
+        let answer = world.get("/metrics").await;
+        assert_eq!(answer.status, StatusCode::OK);
+        for line in [
+            "farmhand_workflows{kind=\"deploy\",state=\"queued\"} 1",
+            "farmhand_outbox_depth 1",
+            "farmhand_queue_depth{lane=\"lifecycle\"} 0",
+            "farmhand_dependency_up{dependency=\"database\"} 1",
+            "farmhand_dependency_up{dependency=\"bus\"} 1",
+        ] {
+            assert!(answer.text.lines().any(|found| found == line), "{line}\n{}", answer.text);
+        }
+
+        world.send_as("operator", Method::POST, &format!("/api/v1/workflows/{id}/pause")).await;
+        let text = world.get("/metrics").await.text;
+        assert!(text.contains("farmhand_workflows{kind=\"deploy\",state=\"queued\"} 0"), "{text}");
+        assert!(text.contains("farmhand_workflows{kind=\"deploy\",state=\"paused\"} 1"), "{text}");
+
+        world.store.close().await;
+        let text = world.get("/metrics").await.text;
+        assert!(text.contains("farmhand_dependency_up{dependency=\"database\"} 0"), "{text}");
+    }
+}

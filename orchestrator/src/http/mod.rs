@@ -1,0 +1,130 @@
+//! The HTTP API: one file per noun. A handler is about 30 lines; what it refuses and its tests
+//! stand in the same file.
+
+mod actions;
+mod auth;
+mod deploy;
+mod docs;
+mod error_pages;
+mod errors;
+mod extract;
+mod farms;
+mod health;
+mod layers;
+mod manifest;
+mod metrics;
+mod page;
+mod schema;
+mod submit;
+mod tokens;
+mod watch;
+mod whoami;
+mod workflows;
+
+#[cfg(test)]
+mod contract_tests;
+#[cfg(test)]
+pub(crate) mod testing;
+
+use std::sync::Arc;
+
+use ::metrics_exporter_prometheus::PrometheusHandle;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::get;
+use axum::{Router, middleware};
+use domain::{Clock, DirectoryName, Rng};
+use messages::Bus;
+use store::Store;
+use tokio_util::sync::CancellationToken;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::options::{OrchestratorOptions, Settings};
+
+pub use docs::openapi;
+
+/// The largest request body. A manifest with a thousand hosts has about 100 KiB.
+const MAX_BODY: usize = 1024 * 1024;
+
+/// What every handler may use.
+pub(crate) struct Api {
+    pub(crate) store: Store,
+    pub(crate) bus: Arc<dyn Bus>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) rng: Arc<dyn Rng>,
+    pub(crate) prometheus: PrometheusHandle,
+    pub(crate) embedded: bool,
+    pub(crate) known_directories: Vec<DirectoryName>,
+    pub(crate) settings: Settings,
+    /// Ends the event streams.
+    pub(crate) stop: CancellationToken,
+    pub(crate) tokens: auth::TokenCache,
+    pub(crate) gauges: metrics::WorkflowGauges,
+}
+
+impl Api {
+    pub(crate) fn new(options: OrchestratorOptions) -> Self {
+        let tokens =
+            auth::TokenCache::new(options.store.clone(), options.clock.clone(), options.settings.token_cache);
+        Self {
+            tokens,
+            store: options.store,
+            bus: options.bus,
+            clock: options.clock,
+            rng: options.rng,
+            prometheus: options.prometheus,
+            embedded: options.embedded,
+            known_directories: options.known_directories,
+            settings: options.settings,
+            stop: CancellationToken::new(),
+            gauges: metrics::WorkflowGauges::default(),
+        }
+    }
+}
+
+/// Every route of `/api/v1`, with its part of the OpenAPI document.
+fn v1() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new()
+        .routes(routes!(farms::list, deploy::deploy))
+        .routes(routes!(farms::show))
+        .routes(routes!(workflows::list))
+        .routes(routes!(workflows::show))
+        .routes(routes!(watch::watch))
+        .routes(routes!(actions::cancel))
+        .routes(routes!(actions::pause))
+        .routes(routes!(actions::resume))
+        .routes(routes!(actions::retry))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::revoke))
+        .routes(routes!(whoami::whoami))
+}
+
+/// What answers without a token: nothing of it tells about farms or workflows by name.
+fn open() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new()
+        .routes(routes!(health::alive))
+        .routes(routes!(health::ready))
+        .routes(routes!(metrics::scrape))
+        .routes(routes!(error_pages::show))
+}
+
+pub(crate) fn router(api: Arc<Api>) -> Router {
+    let (v1, _) = v1().split_for_parts();
+    let (open, _) = open().split_for_parts();
+    let v1 = v1
+        .fallback(errors::no_such_route)
+        .method_not_allowed_fallback(errors::no_such_method)
+        // Around the fallbacks too: without a token nobody learns which routes there are, and no
+        // route can be added that forgets to ask.
+        .layer(middleware::from_fn_with_state(api.clone(), auth::authenticate));
+    let routes = Router::new()
+        .nest("/api/v1", v1)
+        .merge(open)
+        .route("/openapi.json", get(docs::document))
+        .merge(docs::swagger_ui())
+        .fallback(errors::no_such_route)
+        .method_not_allowed_fallback(errors::no_such_method)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(api.clone());
+    layers::around(routes, &api)
+}

@@ -1,0 +1,385 @@
+//! How the JSON looks, for the OpenAPI document. `domain` and `store` know nothing of OpenAPI, so
+//! their shapes are written down here once more; `contract_tests.rs` compares both.
+#![expect(dead_code, reason = "read by the ToSchema derive, never built")]
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct Workflow {
+    /// UUIDv7.
+    id: String,
+    #[schema(example = "deploy")]
+    kind: String,
+    #[schema(example = "default")]
+    directory: String,
+    farm: Option<String>,
+    hosts: Vec<String>,
+    lane: Lane,
+    mode: Mode,
+    state: WorkflowState,
+    requested_by: String,
+    reason: Option<String>,
+    created_at: DateTime<Utc>,
+    started_at: Option<DateTime<Utc>>,
+    finished_at: Option<DateTime<Utc>>,
+    waiting: Option<Wait>,
+    plan: Option<Plan>,
+    steps: Vec<Step>,
+    error: Option<Problem>,
+    result: Option<Value>,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(crate) enum Lane {
+    Urgent,
+    Lifecycle,
+    Checks,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(crate) enum Mode {
+    Apply,
+    Plan,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(crate) enum WorkflowState {
+    Queued,
+    Running,
+    Waiting,
+    Paused,
+    Succeeded,
+    Failed,
+    Unwound,
+    Cancelled,
+}
+
+#[derive(ToSchema)]
+pub(crate) struct Wait {
+    /// approval, host, timer, retry, lock or operator
+    r#for: String,
+    until: Option<DateTime<Utc>>,
+    detail: String,
+}
+
+#[derive(ToSchema)]
+pub(crate) struct Plan {
+    changes: Vec<Change>,
+    /// SHA-256 over the changes; an approval is bound to it.
+    hash: String,
+}
+
+/// One LDAP write.
+#[derive(ToSchema)]
+pub(crate) struct Change {
+    kind: ChangeKind,
+    dn: String,
+    /// Left out when empty.
+    #[schema(required = false)]
+    attributes: Vec<AttributeChange>,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(crate) enum ChangeKind {
+    Add,
+    Modify,
+    Delete,
+}
+
+/// `set` has `before` and `after`, `values` has `added` and `removed`. A value is a text, or
+/// `{base64, meaning}`, or `{pending}` while it is not known yet.
+#[derive(ToSchema)]
+pub(crate) struct AttributeChange {
+    attribute: String,
+    op: AttributeOp,
+    before: Option<Vec<Value>>,
+    after: Option<Vec<Value>>,
+    added: Option<Vec<Value>>,
+    removed: Option<Vec<Value>>,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(crate) enum AttributeOp {
+    Set,
+    Values,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct Step {
+    index: u16,
+    name: String,
+    state: StepState,
+    /// Known once the step has succeeded.
+    changed: Option<bool>,
+    attempts: u32,
+    started_at: Option<DateTime<Utc>>,
+    finished_at: Option<DateTime<Utc>>,
+    detail: Option<String>,
+    error: Option<Problem>,
+    /// What it was about to write.
+    #[schema(required = false)]
+    intent: Option<Intent>,
+    /// What it found and wrote.
+    #[schema(required = false)]
+    outcome: Option<StepOutcome>,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(crate) enum StepState {
+    Pending,
+    Running,
+    Succeeded,
+    Waiting,
+    Failed,
+    Undone,
+    Skipped,
+}
+
+#[derive(ToSchema)]
+pub(crate) struct Intent {
+    dc: String,
+    changes: Vec<Change>,
+    at: DateTime<Utc>,
+}
+
+#[derive(ToSchema)]
+pub(crate) struct StepOutcome {
+    output: Value,
+    writes: Vec<Write>,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct Write {
+    dc: String,
+    change: Change,
+    usn: Option<i64>,
+    object_guid: Option<String>,
+    at: DateTime<Utc>,
+}
+
+/// What went wrong inside a workflow.
+#[derive(ToSchema)]
+pub(crate) struct Problem {
+    /// Explained under `/errors/{code}`.
+    code: String,
+    message: String,
+    hint: String,
+    /// Left out when empty.
+    #[schema(required = false)]
+    violations: Vec<Violation>,
+}
+
+/// One field that breaks one rule.
+#[derive(ToSchema)]
+pub(crate) struct Violation {
+    #[schema(example = "spec.account.samAccountName")]
+    field: String,
+    #[schema(example = "length")]
+    rule: String,
+    message: String,
+}
+
+#[derive(ToSchema)]
+pub(crate) struct WorkflowPage {
+    items: Vec<Workflow>,
+    next: Option<String>,
+}
+
+/// What a person asks for; unknown keys are refused.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct FarmManifest {
+    #[schema(example = "farmhand/v1")]
+    api_version: String,
+    #[schema(example = "Farm")]
+    kind: String,
+    metadata: Metadata,
+    spec: FarmManifestSpec,
+}
+
+#[derive(ToSchema)]
+pub(crate) struct Metadata {
+    #[schema(example = "ITFarm1")]
+    name: String,
+}
+
+#[derive(ToSchema)]
+pub(crate) struct FarmManifestSpec {
+    #[schema(default = "default")]
+    directory: Option<String>,
+    #[schema(required = false)]
+    account: AccountManifest,
+    #[schema(required = false)]
+    membership: MembershipManifest,
+    /// `Host1`, `Host1$`, a DN or a SID.
+    #[schema(required = false)]
+    hosts: Vec<String>,
+}
+
+/// Named after the parameters of New-ADServiceAccount.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct AccountManifest {
+    /// At most 15 characters, without the `$`. Left out: `metadata.name`.
+    sam_account_name: Option<String>,
+    /// Required unless `outboundOnly`.
+    dns_host_name: Option<String>,
+    display_name: Option<String>,
+    description: Option<String>,
+    /// Left out: the domain's container for managed service accounts.
+    container: Option<String>,
+    #[schema(required = false)]
+    service_principal_names: Vec<String>,
+    /// Of RC4, AES128, AES256. Left out: AES128 and AES256.
+    kerberos_encryption_types: Option<Vec<String>>,
+    /// Fixed when the account is made.
+    #[schema(minimum = 1, maximum = 365, default = 30)]
+    managed_password_interval_in_days: Option<i64>,
+    #[schema(required = false)]
+    outbound_only: bool,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct MembershipManifest {
+    #[schema(required = false)]
+    mode: MembershipMode,
+    /// Required when the mode is `group`.
+    group: Option<String>,
+    #[schema(default = true)]
+    create_group: Option<bool>,
+    group_container: Option<String>,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(crate) enum MembershipMode {
+    Group,
+    Direct,
+}
+
+/// A farm on record.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct Farm {
+    name: String,
+    directory: String,
+    state: FarmState,
+    spec: FarmSpec,
+    /// What the last successful deploy left in the directory.
+    recorded: Option<FarmFacts>,
+    last_workflow: Option<String>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(crate) enum FarmState {
+    Requested,
+    Deployed,
+}
+
+/// The manifest, judged, with its defaults filled in.
+#[derive(ToSchema)]
+pub(crate) struct FarmSpec {
+    name: String,
+    directory: String,
+    account: AccountSpec,
+    membership: MembershipSpec,
+    hosts: Vec<String>,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct AccountSpec {
+    sam_account_name: String,
+    dns_host_name: Option<String>,
+    display_name: Option<String>,
+    description: Option<String>,
+    container: Option<String>,
+    service_principal_names: Vec<String>,
+    kerberos_encryption_types: Vec<String>,
+    managed_password_interval_in_days: u16,
+    outbound_only: bool,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct MembershipSpec {
+    mode: MembershipMode,
+    group: Option<String>,
+    create_group: bool,
+    group_container: Option<String>,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct FarmFacts {
+    spec: FarmSpec,
+    account_dn: String,
+    account_sid: String,
+    group_dn: Option<String>,
+    group_sid: Option<String>,
+}
+
+#[derive(ToSchema)]
+pub(crate) struct FarmPage {
+    items: Vec<Farm>,
+    next: Option<String>,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(crate) enum Role {
+    Viewer,
+    Operator,
+    Responder,
+    Approver,
+    Admin,
+}
+
+/// A token without its secret.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct Token {
+    id: String,
+    principal: String,
+    roles: Vec<Role>,
+    created_at: DateTime<Utc>,
+    expires_at: Option<DateTime<Utc>>,
+    revoked_at: Option<DateTime<Utc>>,
+    last_used_at: Option<DateTime<Utc>>,
+}
+
+/// A token with its secret, which is shown only now.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct CreatedToken {
+    id: String,
+    principal: String,
+    roles: Vec<Role>,
+    created_at: DateTime<Utc>,
+    expires_at: Option<DateTime<Utc>>,
+    revoked_at: Option<DateTime<Utc>>,
+    last_used_at: Option<DateTime<Utc>>,
+    #[schema(example = "fh_...")]
+    secret: String,
+}
+
+#[derive(ToSchema)]
+pub(crate) struct TokenPage {
+    items: Vec<Token>,
+    next: Option<String>,
+}

@@ -1,0 +1,353 @@
+//! A small world for tests: SQLite in a folder of its own, a bus, a clock, and three callers.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use chrono::{DateTime, SubsecRound};
+use domain::{
+    Clock, DirectoryName, FarmName, Lane, ManualClock, Mode, Role, SystemRng, TokenId, WorkflowId,
+    WorkflowKind,
+};
+use messages::{Bus, BusError, BusHealth, Consumer, DeadLetter, MemoryBus};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use store::{Claim, Claimed, Lessee, NewWorkflow, Store, StoreOptions, Submitted, Token};
+use tokio::sync::watch;
+use tower::ServiceExt;
+
+use super::Api;
+use crate::{EnvelopeWriter, OrchestratorOptions, Settings, hash, new_secret};
+
+pub(crate) const MANIFEST: &str = "\
+apiVersion: farmhand/v1
+kind: Farm
+metadata:
+  name: ITFarm1
+spec:
+  account:
+    dnsHostName: ITFarm1.contoso.com
+    servicePrincipalNames: [http/ITFarm1.contoso.com, http/ITFarm1]
+  membership:
+    group: ITFarmHosts
+  hosts: [Host1, Host2]
+";
+
+pub(crate) const LEASE: Duration = Duration::from_secs(30);
+
+pub(crate) struct World {
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) api: Arc<Api>,
+    pub(crate) router: Router,
+    secrets: Mutex<HashMap<String, SecretString>>,
+    _folder: tempfile::TempDir,
+}
+
+/// A store of its own, migrated.
+pub(crate) async fn store(folder: &tempfile::TempDir) -> Store {
+    let url = format!("sqlite://{}", folder.path().join("farmhand.db").display());
+    let options = StoreOptions {
+        url: SecretString::from(url),
+        max_connections: 4,
+        acquire_timeout: Duration::from_secs(5),
+    };
+    let events = Arc::new(EnvelopeWriter::new(Arc::new(SystemRng)));
+    let store = Store::connect(&options, events).await.expect("connects");
+    store.migrate_up().await.expect("migrates");
+    store
+}
+
+/// Options as tests want them: nothing happens by itself but what a test asks for.
+pub(crate) fn options(store: Store, clock: Arc<ManualClock>) -> OrchestratorOptions {
+    OrchestratorOptions {
+        store,
+        bus: Arc::new(MemoryBus::new()),
+        clock,
+        rng: Arc::new(SystemRng),
+        prometheus: PrometheusBuilder::new().build_recorder().handle(),
+        embedded: true,
+        known_directories: vec![DirectoryName::default()],
+        settings: Settings { watch_every: Duration::from_millis(5), ..Settings::default() },
+    }
+}
+
+pub(crate) fn clock() -> Arc<ManualClock> {
+    Arc::new(ManualClock::at(
+        DateTime::from_timestamp(1_790_000_000, 0).expect("a valid time").trunc_subsecs(0),
+    ))
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub(crate) async fn with(change: impl FnOnce(&mut OrchestratorOptions)) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store(&folder).await;
+        let clock = clock();
+        let mut options = options(store.clone(), clock.clone());
+        change(&mut options);
+        let api = Arc::new(Api::new(options));
+        let router = super::router(api.clone());
+        let world = Self { store, clock, api, router, secrets: Mutex::default(), _folder: folder };
+        for role in [Role::Viewer, Role::Operator, Role::Admin] {
+            world.add_token(role.as_str(), &[role], None).await;
+        }
+        world
+    }
+
+    /// A token of the principal `name`; the other helpers know it by that name.
+    pub(crate) async fn add_token(&self, name: &str, roles: &[Role], expires_after: Option<Duration>) {
+        let now = self.clock.now();
+        let secret = new_secret(&SystemRng);
+        let token = Token {
+            id: TokenId::new(now, &SystemRng),
+            principal: name.to_owned(),
+            roles: roles.iter().copied().collect(),
+            created_at: now,
+            expires_at: expires_after.map(|after| now + after),
+            revoked_at: None,
+            last_used_at: None,
+        };
+        self.store.create_token(&token, &hash(secret.expose_secret())).await.expect("creates");
+        self.secrets.lock().expect("no panic").insert(name.to_owned(), secret);
+    }
+
+    pub(crate) fn secret(&self, name: &str) -> SecretString {
+        self.secrets.lock().expect("no panic")[name].clone()
+    }
+
+    pub(crate) async fn token_id(&self, name: &str) -> TokenId {
+        let tokens = self.store.tokens().await.expect("works");
+        tokens.iter().find(|token| token.principal == name).expect("is there").id
+    }
+
+    pub(crate) fn authorised(&self, name: &str, mut request: Request) -> Request {
+        let value = format!("Bearer {}", self.secret(name).expose_secret());
+        request.headers_mut().insert(header::AUTHORIZATION, value.parse().expect("a header"));
+        request
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path).await
+    }
+
+    pub(crate) async fn send(&self, method: Method, path: &str) -> Answer {
+        call(&self.router, request(method, path)).await
+    }
+
+    pub(crate) async fn get_as(&self, name: &str, path: &str) -> Answer {
+        self.send_as(name, Method::GET, path).await
+    }
+
+    pub(crate) async fn send_as(&self, name: &str, method: Method, path: &str) -> Answer {
+        call(&self.router, self.authorised(name, request(method, path))).await
+    }
+
+    pub(crate) async fn post_as(
+        &self,
+        name: &str,
+        path: &str,
+        media_type: &str,
+        body: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Answer {
+        let mut request = self.authorised(name, request(Method::POST, path));
+        if !media_type.is_empty() {
+            request.headers_mut().insert(header::CONTENT_TYPE, media_type.parse().expect("a header"));
+        }
+        for (key, value) in headers {
+            request.headers_mut().insert(*key, value.parse().expect("a header"));
+        }
+        *request.body_mut() = Body::from(body.to_owned());
+        call(&self.router, request).await
+    }
+
+    pub(crate) async fn deploy(&self, name: &str, query: &str, manifest: &str) -> Answer {
+        self.post_as(name, &format!("/api/v1/farms{query}"), "application/yaml", manifest, &[]).await
+    }
+
+    /// Submits past HTTP.
+    pub(crate) async fn submit(&self, lane: Lane) -> WorkflowId {
+        submit(&self.store, self.clock.as_ref(), lane).await
+    }
+
+    /// Takes the lease as a worker would.
+    pub(crate) async fn claim(&self, id: &str) -> Claimed {
+        let id: WorkflowId = id.parse().expect("an id");
+        let lessee = Lessee { worker: "w1".to_owned(), lease: LEASE };
+        let mut claims = self.store.claim(&[id], &lessee, self.clock.now()).await.expect("works");
+        match claims.remove(0) {
+            Claim::Claimed(claimed) => *claimed,
+            other => unreachable!("not claimed: {other:?}"),
+        }
+    }
+}
+
+pub(crate) async fn submit(store: &Store, clock: &dyn Clock, lane: Lane) -> WorkflowId {
+    let now = clock.now();
+    let id = WorkflowId::new(now, &SystemRng);
+    let new = NewWorkflow {
+        id,
+        kind: WorkflowKind::DEPLOY,
+        directory: DirectoryName::default(),
+        // Of its own, so that no two wait for one lock.
+        farm: Some(FarmName::parse(&format!("f-{id}")).expect("a name")),
+        hosts: Vec::new(),
+        lane,
+        mode: Mode::Apply,
+        requested_by: "test".to_owned(),
+        reason: None,
+        input: Value::Null,
+        traceparent: None,
+        farm_spec: None,
+        now,
+    };
+    let submitted = store.submit(new, None).await.expect("works");
+    assert!(matches!(submitted, Submitted::New(_)));
+    id
+}
+
+pub(crate) fn request(method: Method, path: &str) -> Request {
+    Request::builder().method(method).uri(path).body(Body::empty()).expect("a request")
+}
+
+pub(crate) async fn call(router: &Router, request: Request) -> Answer {
+    let response = router.clone().oneshot(request).await.expect("infallible");
+    let (status, headers) = (response.status(), response.headers().clone());
+    let bytes = to_bytes(response.into_body(), usize::MAX).await.expect("a body");
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let json = serde_json::from_str(&text).unwrap_or(Value::Null);
+    Answer { status, headers, text, json }
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    headers: HeaderMap,
+    pub(crate) text: String,
+    pub(crate) json: Value,
+}
+
+impl Answer {
+    pub(crate) fn code(&self) -> &str {
+        self.json["code"].as_str().unwrap_or_default()
+    }
+
+    /// Empty when there is none.
+    pub(crate) fn header(&self, name: &str) -> String {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+    }
+
+    pub(crate) fn content_type(&self) -> String {
+        self.header("content-type")
+    }
+}
+
+/// Waits for a condition that another task brings about.
+pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
+    let wait = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), wait)
+        .await
+        .unwrap_or_else(|_| unreachable!("never: {what}"));
+}
+
+/// What a [`FlakyBus`] does with what is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Mood {
+    #[default]
+    Well,
+    Unreachable,
+    /// It has no queue for this lane.
+    Unroutable(Lane),
+    /// It never confirms.
+    Silent,
+}
+
+/// A broker with moods.
+pub(crate) struct FlakyBus {
+    mood: Mutex<Mood>,
+    published: Mutex<Vec<(Lane, String)>>,
+    attempts: AtomicUsize,
+    health: watch::Sender<BusHealth>,
+}
+
+impl Default for FlakyBus {
+    fn default() -> Self {
+        let health = watch::Sender::new(BusHealth::Connected);
+        Self { mood: Mutex::default(), published: Mutex::default(), attempts: AtomicUsize::new(0), health }
+    }
+}
+
+impl FlakyBus {
+    pub(crate) fn set(&self, mood: Mood) {
+        *self.mood.lock().expect("no panic") = mood;
+    }
+
+    pub(crate) fn set_health(&self, health: BusHealth) {
+        self.health.send_replace(health);
+    }
+
+    pub(crate) fn attempts(&self) -> usize {
+        self.attempts.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn published(&self) -> Vec<(Lane, String)> {
+        self.published.lock().expect("no panic").clone()
+    }
+}
+
+impl fmt::Debug for FlakyBus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FlakyBus")
+    }
+}
+
+#[async_trait]
+impl Bus for FlakyBus {
+    async fn publish(&self, lane: Lane, event_id: &str, _body: &[u8]) -> Result<(), BusError> {
+        self.attempts.fetch_add(1, Ordering::SeqCst);
+        let mood = *self.mood.lock().expect("no panic");
+        match mood {
+            Mood::Unreachable => Err(BusError::Unreachable(None)),
+            Mood::Unroutable(at) if at == lane => Err(BusError::Unroutable(lane.to_string())),
+            Mood::Silent => std::future::pending().await,
+            Mood::Well | Mood::Unroutable(_) => {
+                self.published.lock().expect("no panic").push((lane, event_id.to_owned()));
+                Ok(())
+            }
+        }
+    }
+
+    async fn consume(&self, _: Lane, _: u16) -> Result<Box<dyn Consumer>, BusError> {
+        Err(BusError::Closed)
+    }
+
+    async fn depth(&self, _: Lane) -> Result<u64, BusError> {
+        Ok(0)
+    }
+
+    async fn dead_letters(&self, _: usize) -> Result<Vec<DeadLetter>, BusError> {
+        Ok(Vec::new())
+    }
+
+    fn health(&self) -> watch::Receiver<BusHealth> {
+        self.health.subscribe()
+    }
+
+    async fn close(&self) {}
+}

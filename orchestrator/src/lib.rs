@@ -1,0 +1,22 @@
+//! Decides: takes requests over HTTP, records each with its event in one transaction, relays the
+//! events to the bus, and brings back to the queue what got stuck.
+//!
+//! Nothing here talks to a domain controller; that is the workers' part. To add a route: one file
+//! in `http/` for its noun, the handler listed in `http/mod.rs`; two tests there then hold it to a
+//! token and a role.
+
+mod events;
+mod http;
+mod options;
+mod outage;
+mod reaper;
+mod relay;
+mod run;
+mod tokens;
+
+pub use events::EnvelopeWriter;
+pub use http::openapi;
+pub use options::{OrchestratorOptions, Settings};
+pub use relay::OutboxSignal;
+pub use run::{Orchestrator, RunError};
+pub use tokens::{bootstrap, bootstrap_with, hash, new_secret};

@@ -1,0 +1,65 @@
+//! What the composition hands in.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::{Clock, DirectoryName, Rng};
+use messages::Bus;
+use metrics_exporter_prometheus::PrometheusHandle;
+use store::Store;
+
+pub struct OrchestratorOptions {
+    pub store: Store,
+    pub bus: Arc<dyn Bus>,
+    pub clock: Arc<dyn Clock>,
+    pub rng: Arc<dyn Rng>,
+    pub prometheus: PrometheusHandle,
+    /// The embedded directory is in use: answers say so, since nothing they report is real.
+    pub embedded: bool,
+    /// The configured directories; a manifest that names another one is refused.
+    pub known_directories: Vec<DirectoryName>,
+    pub settings: Settings,
+}
+
+/// Intervals and sizes. The defaults are what production runs on.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How often the relay looks for events that nobody woke it for (another process wrote them).
+    pub relay_poll: Duration,
+    /// How many events are published side by side.
+    pub relay_batch: u32,
+    /// How long the relay waits for the broker to confirm one event.
+    pub relay_timeout: Duration,
+    /// How often expired leases and due waits are looked for.
+    pub reap_every: Duration,
+    /// How often queued workflows are looked for whose event may be lost.
+    pub repeat_every: Duration,
+    /// How long a queued workflow may go unanswered before its event is emitted again.
+    pub repeat_first_after: Duration,
+    /// Shortest pause between two looks at a watched workflow; up to half as much again is added.
+    pub watch_every: Duration,
+    /// How often an event stream makes sure that its caller's token is still valid.
+    pub watch_recheck: Duration,
+    /// How long a token that was found valid is believed without asking the database. A revoked
+    /// token works on for at most this long in other processes.
+    pub token_cache: Duration,
+    /// How long requests under way may take after the stop was asked for.
+    pub drain: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            relay_poll: Duration::from_secs(1),
+            relay_batch: 256,
+            relay_timeout: Duration::from_secs(10),
+            reap_every: Duration::from_millis(500),
+            repeat_every: Duration::from_secs(5),
+            repeat_first_after: Duration::from_secs(15),
+            watch_every: Duration::from_millis(100),
+            watch_recheck: Duration::from_secs(5),
+            token_cache: Duration::from_secs(2),
+            drain: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The orchestrator as a whole: HTTP, relay and reaper under one roof.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::serve::ListenerExt;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::http::{self, Api};
+use crate::options::OrchestratorOptions;
+use crate::reaper::Reaper;
+use crate::relay::{OutboxSignal, Relay};
+
+/// How long a task that panicked stays down.
+const RESTART_AFTER: Duration = Duration::from_secs(1);
+
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error("the HTTP server stopped")]
+    Http(#[source] io::Error),
+}
+
+pub struct Orchestrator {
+    api: Arc<Api>,
+    relay: Arc<Relay>,
+    reaper: Arc<Reaper>,
+    drain: Duration,
+}
+
+impl Orchestrator {
+    pub fn new(options: OrchestratorOptions) -> Self {
+        let drain = options.settings.drain;
+        let relay = Relay {
+            store: options.store.clone(),
+            bus: options.bus.clone(),
+            rng: options.rng.clone(),
+            signal: OutboxSignal::default(),
+            settings: options.settings.clone(),
+        };
+        let reaper = Reaper {
+            store: options.store.clone(),
+            clock: options.clock.clone(),
+            rng: options.rng.clone(),
+            prometheus: options.prometheus.clone(),
+            settings: options.settings.clone(),
+        };
+        let api = Arc::new(Api::new(options));
+        Self { api, relay: Arc::new(relay), reaper: Arc::new(reaper), drain }
+    }
+
+    /// For whoever writes events through another [`store::Store`] than ours; ours wakes the relay by
+    /// itself.
+    pub fn outbox_signal(&self) -> OutboxSignal {
+        self.relay.signal.clone()
+    }
+
+    /// Every route, without a server; streams of it end only with [`Orchestrator::run`]'s stop.
+    pub fn router(&self) -> Router {
+        http::router(self.api.clone())
+    }
+
+    /// Serves until `shutdown`, then lets requests under way finish and relays what they left.
+    pub async fn run(self, listener: TcpListener, shutdown: CancellationToken) -> Result<(), RunError> {
+        let stop = shutdown.child_token();
+        let stop_relay = CancellationToken::new();
+        let (relay, reaper) = (self.relay.clone(), self.reaper.clone());
+        let relay = supervise("relay", stop_relay.clone(), move |stop| relay.clone().run(stop));
+        let reaper = supervise("reaper", stop.clone(), move |stop| reaper.clone().run(stop));
+        let served = self.serve(listener, stop.clone()).await;
+        stop.cancel();
+        // A task that ends in another way than by its stop is started again, so these two just end.
+        let _ = reaper.await;
+        stop_relay.cancel();
+        let _ = relay.await;
+        served
+    }
+
+    async fn serve(&self, listener: TcpListener, stop: CancellationToken) -> Result<(), RunError> {
+        let api = self.api.clone();
+        let stopping = stop.clone();
+        let asked = async move {
+            stopping.cancelled().await;
+            // Event streams would keep their connections open for as long as their workflows run.
+            api.stop.cancel();
+        };
+        let listener = listener.tap_io(|stream| {
+            // Progress events are small; Nagle's algorithm would hold them back.
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "no TCP_NODELAY on this connection");
+            }
+        });
+        let server = axum::serve(listener, self.router()).with_graceful_shutdown(asked);
+        let too_long = async {
+            stop.cancelled().await;
+            tokio::time::sleep(self.drain).await;
+        };
+        tokio::select! {
+            result = server.into_future() => result.map_err(RunError::Http),
+            () = too_long => {
+                tracing::warn!(after = ?self.drain, "requests were cut off: they did not finish in time");
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Runs a task until its stop; after a panic it is started again, since the other tasks and the
+/// requests have no part in it.
+fn supervise<F, Fut>(name: &'static str, stop: CancellationToken, start: F) -> AbortOnDropHandle<()>
+where
+    F: Fn(CancellationToken) -> Fut + Send + 'static,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        loop {
+            let task = AbortOnDropHandle::new(tokio::spawn(start(stop.clone())));
+            match task.await {
+                Ok(()) => return,
+                Err(error) if error.is_panic() => {
+                    tracing::error!(
+                        task = name,
+                        "panicked; starting it again (this is a bug: please report it)"
+                    );
+                }
+                Err(_) => return,
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(RESTART_AFTER) => {}
+            }
+        }
+    }))
+}
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;

@@ -1,0 +1,103 @@
+//! Farms on record.
+
+use chrono::{DateTime, Utc};
+use domain::{DirectoryName, FarmName};
+use sea_orm::sea_query::OnConflict;
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter,
+    QueryOrder, QuerySelect,
+};
+use tracing::instrument;
+use uuid::Uuid;
+
+use crate::entity::farms::{Column, DEPLOYED, Entity, Model};
+use crate::entity::to_json;
+use crate::listing::MAX_LIMIT;
+use crate::store::timed;
+use crate::{Farm, FarmFacts, Page, Store, StoreError};
+
+impl Store {
+    #[instrument(name = "db.farms.get", skip_all, fields(%directory, farm = %name))]
+    pub async fn farm(&self, directory: &DirectoryName, name: &FarmName) -> Result<Option<Farm>, StoreError> {
+        let _time = timed("farm");
+        let row = Entity::find_by_id((directory.key(), name.key())).one(self.reader()).await?;
+        row.map(Farm::try_from).transpose()
+    }
+
+    /// By directory and name.
+    #[instrument(name = "db.farms.list", skip_all)]
+    pub async fn farms(
+        &self,
+        directory: Option<&DirectoryName>,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<Farm>, StoreError> {
+        let _time = timed("farms");
+        let limit = limit.clamp(1, MAX_LIMIT);
+        let mut select = Entity::find();
+        if let Some(directory) = directory {
+            select = select.filter(Column::DirectoryKey.eq(directory.key()));
+        }
+        if let Some(cursor) = cursor {
+            select = select.filter(after(cursor)?);
+        }
+        let rows = select
+            .order_by_asc(Column::DirectoryKey)
+            .order_by_asc(Column::FarmKey)
+            .limit(u64::from(limit) + 1)
+            .all(self.reader())
+            .await?;
+        let more = rows.len() > limit as usize;
+        let items =
+            rows.into_iter().take(limit as usize).map(Farm::try_from).collect::<Result<Vec<_>, _>>()?;
+        let next = items.last().filter(|_| more).map(cursor_of);
+        Ok(Page { items, next })
+    }
+}
+
+/// No name holds a `/`; hexadecimal, so that nobody reads a meaning into it.
+fn cursor_of(farm: &Farm) -> String {
+    hex::encode(format!("{}/{}", farm.directory.key(), farm.name.key()))
+}
+
+fn after(cursor: &str) -> Result<Condition, StoreError> {
+    let text = hex::decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let Some((directory, farm)) = text.as_deref().and_then(|text| text.split_once('/')) else {
+        return Err(StoreError::InvalidCursor);
+    };
+    let same = Condition::all().add(Column::DirectoryKey.eq(directory)).add(Column::FarmKey.gt(farm));
+    Ok(Condition::any().add(Column::DirectoryKey.gt(directory)).add(same))
+}
+
+/// What a successful deploy leaves on record.
+pub(crate) async fn record_deployed(
+    db: &impl ConnectionTrait,
+    facts: &FarmFacts,
+    workflow: Uuid,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let row = Model {
+        directory_key: facts.spec.directory.key(),
+        farm_key: facts.spec.name.key(),
+        directory: facts.spec.directory.to_string(),
+        name: facts.spec.name.to_string(),
+        state: DEPLOYED.to_owned(),
+        spec: to_json(&facts.spec)?,
+        recorded: Some(to_json(facts)?),
+        last_workflow: Some(workflow),
+        created_at: now,
+        updated_at: now,
+    };
+    let replaced = [
+        Column::Name,
+        Column::State,
+        Column::Spec,
+        Column::Recorded,
+        Column::LastWorkflow,
+        Column::UpdatedAt,
+    ];
+    let known =
+        OnConflict::columns([Column::DirectoryKey, Column::FarmKey]).update_columns(replaced).to_owned();
+    Entity::insert(row.into_active_model().reset_all()).on_conflict(known).exec_without_returning(db).await?;
+    Ok(())
+}

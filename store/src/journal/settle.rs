@@ -1,0 +1,98 @@
+//! What a commit means for others: a lock handed on, a farm on record, an event, a person's wish.
+
+use chrono::{DateTime, Utc};
+use domain::{Cause, WorkflowState};
+use sea_orm::sea_query::Expr;
+use sea_orm::{ConnectionTrait, EntityTrait, QueryFilter};
+use uuid::Uuid;
+
+use crate::entity::workflows::{Column, Entity, Model};
+use crate::farms::record_deployed;
+use crate::sql::one_of;
+use crate::{Control, JournalEntry, Store, StoreError, WorkflowChange};
+
+use super::Held;
+
+impl Store {
+    /// Within the transaction that wrote the entries; those that lost their lease are passed over.
+    /// Whether an event was written.
+    pub(super) async fn settle(
+        &self,
+        db: &impl ConnectionTrait,
+        entries: &[JournalEntry],
+        held: &Held,
+    ) -> Result<bool, StoreError> {
+        let Some(now) = entries.first().map(|entry| entry.now) else { return Ok(false) };
+        let (mut finished, mut handed_over, mut cancelled, mut paused) = (vec![], vec![], vec![], vec![]);
+        for entry in entries {
+            let id = entry.workflow_id.0;
+            let Some(control) = held.get(&id) else { continue };
+            match (&entry.change, control) {
+                (WorkflowChange::Finish(finish), _) => {
+                    if let Some(facts) = &finish.farm {
+                        record_deployed(db, facts, id, entry.now).await?;
+                    }
+                    finished.push(id);
+                }
+                (WorkflowChange::Release, _) => handed_over.push(id),
+                (WorkflowChange::Wait(_) | WorkflowChange::Pause, Some(Control::Cancel)) => {
+                    cancelled.push(id)
+                }
+                (WorkflowChange::Wait(_) | WorkflowChange::Pause, Some(Control::Pause)) => paused.push(id),
+                _ => {}
+            }
+        }
+        let mut events = !finished.is_empty() && self.release_locks(db, &finished, now).await?;
+        self.pause_instead(db, &paused).await?;
+        for (ids, cause) in [(&handed_over, Cause::HandedOver), (&cancelled, Cause::Operator)] {
+            events |= self.queue_with_event(db, ids, cause, now).await?;
+        }
+        Ok(events)
+    }
+
+    /// Asked to pause while it was about to wait, or just obeying: paused, and the wish is done.
+    async fn pause_instead(&self, db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<(), StoreError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        Entity::update_many()
+            .col_expr(Column::State, Expr::value(WorkflowState::Paused.as_str()))
+            .col_expr(Column::Control, Expr::value(None::<String>))
+            .col_expr(Column::WaitingFor, Expr::value(None::<String>))
+            .col_expr(Column::WaitingDetail, Expr::value(None::<String>))
+            .col_expr(Column::DueAt, Expr::value(None::<DateTime<Utc>>))
+            .filter(one_of(self.backend(), Column::Id, ids))
+            .exec(db)
+            .await?;
+        Ok(())
+    }
+
+    /// In the queue from now on. One that was cancelled while it was about to wait must not sleep
+    /// first: the wish stays on it, and the next worker obeys.
+    async fn queue_with_event(
+        &self,
+        db: &impl ConnectionTrait,
+        ids: &[Uuid],
+        cause: Cause,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        if ids.is_empty() {
+            return Ok(false);
+        }
+        if cause == Cause::Operator {
+            Entity::update_many()
+                .col_expr(Column::State, Expr::value(WorkflowState::Queued.as_str()))
+                .col_expr(Column::WaitingFor, Expr::value(None::<String>))
+                .col_expr(Column::WaitingDetail, Expr::value(None::<String>))
+                .col_expr(Column::DueAt, Expr::value(None::<DateTime<Utc>>))
+                .col_expr(Column::EmittedAt, Expr::value(now))
+                .col_expr(Column::Emissions, Expr::value(1))
+                .filter(one_of(self.backend(), Column::Id, ids))
+                .exec(db)
+                .await?;
+        }
+        let rows: Vec<Model> = Entity::find().filter(one_of(self.backend(), Column::Id, ids)).all(db).await?;
+        self.write_events(db, &rows, cause, now).await?;
+        Ok(true)
+    }
+}

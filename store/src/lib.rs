@@ -1,0 +1,38 @@
+//! What Farmhand remembers: entities (one file per table), repositories, outbox, leases.
+//!
+//! One [`Store`] over PostgreSQL or SQLite, the same promises on both, held by one suite
+//! (`tests/tests/store_contract`). The rest of Farmhand sees only `domain` types and those of
+//! [`model`]; sea-orm ends here.
+//!
+//! Statements are written once for both databases (SQLite reads `$1` too). Where PostgreSQL takes
+//! a whole batch in one statement and SQLite row by row, the two stand side by side in one file.
+//!
+//! To add a table: a migration in `migrations`, an entity in `entity/`, a repository file beside
+//! `workflows.rs`, and cases in the contract suite.
+
+pub mod error;
+pub mod model;
+
+mod act;
+mod connect;
+mod entity;
+mod events;
+mod farms;
+mod journal;
+mod leases;
+mod listing;
+mod locks;
+mod outbox;
+mod reaper;
+mod schema;
+mod sql;
+mod store;
+mod submit;
+#[cfg(feature = "testing")]
+mod testing;
+mod tokens;
+mod workflows;
+
+pub use error::StoreError;
+pub use model::*;
+pub use store::{Store, StoreOptions};

@@ -1,0 +1,270 @@
+//! Farmhand in this process: store, bus, orchestrator, workers and a directory, wired as `up` does,
+//! with every part within a test's reach.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use directory::embedded::{EmbeddedDirectory, EmbeddedOptions, Faults};
+use directory::ldap::{LdapDirectory, LdapOptions};
+use directory::{Directories, Directory};
+use domain::farm::FarmManifest;
+use domain::{
+    Clock, DirectoryName, FarmSpec, Lane, Mode, Rng, SystemClock, SystemRng, Workflow, WorkflowId,
+    WorkflowKind, WorkflowState,
+};
+use messages::{Bus, MemoryBus};
+use orchestrator::{EnvelopeWriter, Orchestrator, OrchestratorOptions, OutboxSignal, Settings};
+use secrecy::SecretString;
+use serde_json::json;
+use store::{NewWorkflow, Store, StoreOptions};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use workers::engine::{LaneOptions, Timing, Worker, WorkerOptions};
+use workers::{Environment, Registry};
+
+use crate::database::SqliteDatabase;
+use crate::wait::eventually;
+
+/// A worker of a world, with a runtime of its own, so that it can be gone without a word.
+#[derive(Debug)]
+pub struct RunningWorker {
+    stop: CancellationToken,
+    runtime: Option<tokio::runtime::Runtime>,
+    task: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl RunningWorker {
+    /// As SIGTERM does.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        if let Some(task) = self.task.take() {
+            task.await.expect("the worker ends");
+        }
+    }
+
+    /// As SIGKILL does, as far as one process can: the worker and all that it runs end where they
+    /// stand, without another word to anybody.
+    pub fn kill(self) {
+        drop(self);
+    }
+}
+
+impl Drop for RunningWorker {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+pub struct World {
+    pub store: Store,
+    pub bus: Arc<dyn Bus>,
+    pub embedded: EmbeddedDirectory,
+    pub faults: Faults,
+    pub directory: Arc<dyn Directory>,
+    pub registry: Registry,
+    pub timing: Timing,
+    pub signal: OutboxSignal,
+    shutdown: CancellationToken,
+    _database: SqliteDatabase,
+}
+
+/// Short enough that a test of a lost worker ends soon, long enough for a busy machine.
+fn quick() -> Timing {
+    Timing {
+        lease: Duration::from_secs(3),
+        skew: Duration::from_millis(500),
+        step: Duration::from_secs(20),
+        drain: Duration::from_secs(5),
+    }
+}
+
+impl World {
+    /// A world without a worker: SQLite, in-process bus, embedded directory, orchestrator.
+    pub async fn new() -> Self {
+        Self::with(Registry::standard()).await
+    }
+
+    pub async fn with(registry: Registry) -> Self {
+        let database = SqliteDatabase::new();
+        let (clock, rng): (Arc<dyn Clock>, Arc<dyn Rng>) = (Arc::new(SystemClock), Arc::new(SystemRng));
+        let options = StoreOptions {
+            url: SecretString::from(database.url.clone()),
+            max_connections: 4,
+            acquire_timeout: Duration::from_secs(10),
+        };
+        let store =
+            Store::connect(&options, Arc::new(EnvelopeWriter::new(rng.clone()))).await.expect("a store");
+        store.migrate_up().await.expect("the schema");
+        let bus: Arc<dyn Bus> = Arc::new(MemoryBus::new());
+        let faults = Faults::new();
+        let embedded =
+            EmbeddedDirectory::start(EmbeddedOptions { faults: Some(faults.clone()), ..Default::default() })
+                .await
+                .expect("an embedded directory");
+        let directory = connect_to(&embedded);
+        let shutdown = CancellationToken::new();
+        let signal = start_orchestrator(&store, &bus, &clock, &rng, &shutdown).await;
+        Self {
+            store,
+            bus,
+            embedded,
+            faults,
+            directory,
+            registry,
+            timing: quick(),
+            signal,
+            shutdown,
+            _database: database,
+        }
+    }
+
+    /// With connections of its own.
+    pub fn environment(&self) -> Environment {
+        Environment {
+            directories: Directories::new([connect_to(&self.embedded)]),
+            clock: Arc::new(SystemClock),
+            rng: Arc::new(SystemRng),
+        }
+    }
+
+    pub fn start_worker(&self, name: &str) -> RunningWorker {
+        let stop = self.shutdown.child_token();
+        let lane = LaneOptions {
+            lane: Lane::Lifecycle,
+            slots: 16,
+            environment: self.environment(),
+            store: self.store.clone(),
+        };
+        let worker = Worker::new(WorkerOptions {
+            name: name.to_owned(),
+            bus: self.bus.clone(),
+            registry: self.registry.clone(),
+            clock: Arc::new(SystemClock),
+            rng: Arc::new(SystemRng),
+            lanes: vec![lane],
+            timing: self.timing.clone(),
+            committers: 2,
+        });
+        let token = stop.clone();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let task =
+            runtime.spawn(async move { worker.run(token).await.expect("the bus lets the worker work") });
+        RunningWorker { stop, runtime: Some(runtime), task: Some(task) }
+    }
+
+    /// Asks for a workflow of any kind; the relay is woken as after a request.
+    pub async fn submit(&self, kind: &str, mode: Mode, input: serde_json::Value) -> WorkflowId {
+        let spec = serde_json::from_value::<FarmSpec>(input.clone()).ok();
+        let now = SystemClock.now();
+        let id = WorkflowId::new(now, &SystemRng);
+        let new = NewWorkflow {
+            id,
+            kind: WorkflowKind::parse(kind).expect("a kind"),
+            directory: DirectoryName::default(),
+            farm: spec.as_ref().map(|spec| spec.name.clone()),
+            hosts: spec.iter().flat_map(|spec| spec.hosts.iter().map(ToString::to_string)).collect(),
+            lane: Lane::Lifecycle,
+            mode,
+            requested_by: "a test".to_owned(),
+            reason: None,
+            input,
+            traceparent: None,
+            farm_spec: spec.filter(|_| kind == "deploy"),
+            now,
+        };
+        self.store.submit(new, None).await.expect("submitted");
+        self.signal.wake();
+        id
+    }
+
+    pub async fn workflow(&self, id: WorkflowId) -> Workflow {
+        self.store.workflow(id).await.expect("the store answers").expect("the workflow is there")
+    }
+
+    /// Waits for one of `states`.
+    pub async fn reaches(&self, id: WorkflowId, states: &[WorkflowState]) -> Workflow {
+        let what = format!("workflow {id} in one of {states:?}");
+        eventually(&what, Duration::from_secs(40), async || {
+            let workflow = self.workflow(id).await;
+            states.contains(&workflow.state).then_some(workflow)
+        })
+        .await
+    }
+
+    pub async fn finishes(&self, id: WorkflowId) -> Workflow {
+        let finished: Vec<_> =
+            WorkflowState::ALL.iter().copied().filter(|state| state.is_finished()).collect();
+        self.reaches(id, &finished).await
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+/// A client of the embedded directory, with its certificate checked.
+pub fn connect_to(embedded: &EmbeddedDirectory) -> Arc<dyn Directory> {
+    let mut options = LdapOptions::new(
+        DirectoryName::default(),
+        vec![embedded.url().clone()],
+        embedded.bind_dn(),
+        embedded.password().clone(),
+    );
+    options.ca_pem = Some(embedded.ca_pem().to_owned());
+    options.global_catalog_url = Some(embedded.catalog_url().clone());
+    options.embedded = true;
+    Arc::new(LdapDirectory::new(options).expect("valid options"))
+}
+
+async fn start_orchestrator(
+    store: &Store,
+    bus: &Arc<dyn Bus>,
+    clock: &Arc<dyn Clock>,
+    rng: &Arc<dyn Rng>,
+    shutdown: &CancellationToken,
+) -> OutboxSignal {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let orchestrator = Orchestrator::new(OrchestratorOptions {
+        store: store.clone(),
+        bus: bus.clone(),
+        clock: clock.clone(),
+        rng: rng.clone(),
+        prometheus: recorder.handle(),
+        embedded: true,
+        known_directories: vec![DirectoryName::default()],
+        settings: Settings {
+            repeat_first_after: Duration::from_secs(2),
+            repeat_every: Duration::from_millis(500),
+            ..Settings::default()
+        },
+    });
+    let signal = orchestrator.outbox_signal();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let shutdown = shutdown.clone();
+    tokio::spawn(async move { orchestrator.run(listener, shutdown).await.expect("the orchestrator runs") });
+    signal
+}
+
+/// The farm of Microsoft's guide under names of the caller's choice, as `deploy`'s input.
+pub fn farm(name: &str, group: &str, hosts: &[&str]) -> serde_json::Value {
+    let manifest = json!({
+        "apiVersion": "farmhand/v1", "kind": "Farm", "metadata": {"name": name},
+        "spec": {
+            "account": {
+                "dnsHostName": format!("{name}.contoso.com"),
+                "description": "a farm of a test",
+                "servicePrincipalNames": [format!("http/{name}.contoso.com"), format!("http/{name}")],
+                "kerberosEncryptionTypes": ["AES128", "AES256"],
+            },
+            "membership": {"group": group},
+            "hosts": hosts,
+        },
+    });
+    let manifest: FarmManifest = serde_json::from_value(manifest).expect("the form of a manifest");
+    serde_json::to_value(manifest.validate().expect("a valid farm")).expect("serialises")
+}

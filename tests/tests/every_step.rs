@@ -1,0 +1,265 @@
+//! Every registered runbook: run twice, failed before and after each of its writes, cut short at
+//! each, refused at each, undone twice. A new runbook is covered by being registered; without an
+//! entry in [`request`] the suite fails.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use directory::embedded::{Fault, FaultKind, OperationKind};
+use directory::{Base, ResultCode, Scope, Search};
+use domain::{Mode, StepState, Workflow, WorkflowKind, WorkflowState};
+use serde_json::Value;
+use tests::wait::eventually;
+use tests::world::{World, farm};
+use workers::{Registry, StepContext};
+
+/// What each kind is asked for, and how its world is made ready.
+fn request(kind: &WorkflowKind) -> Value {
+    match kind.as_str() {
+        "deploy" => farm("EveryStep", "EveryStepHosts", &["Host1", "Host2", "Host3"]),
+        other => panic!("say in tests/tests/every_step.rs what a {other} is asked for"),
+    }
+}
+
+fn kinds() -> Vec<WorkflowKind> {
+    let mut kinds: Vec<_> = Registry::standard().iter().map(|runbook| runbook.kind.clone()).collect();
+    kinds.sort();
+    assert!(!kinds.is_empty());
+    kinds
+}
+
+/// What changes with every run and says nothing of the farm.
+const VOLATILE: [&str; 9] = [
+    "usnchanged",
+    "usncreated",
+    "whenchanged",
+    "whencreated",
+    "objectguid",
+    "objectsid",
+    "pwdlastset",
+    "msds-groupmsamembership",
+    "msds-managedpasswordid",
+];
+
+type Snapshot = BTreeMap<String, BTreeMap<String, Vec<String>>>;
+
+/// Every object of the domain with every attribute that is not volatile.
+async fn snapshot(world: &World) -> Snapshot {
+    let dc = world.directory.pin(None).await.expect("a DC");
+    let domain = dc.root_dse().await.expect("a rootDSE").default_naming_context;
+    let search = Search::new(&domain, Scope::Subtree, "(objectClass=*)", &["*"]);
+    let mut objects = Snapshot::new();
+    for entry in dc.search(&search).await.expect("the whole domain") {
+        let read = dc.read(&Base::from(&entry.dn), &["*"]).await.expect("a read").expect("the object");
+        let attributes = read.names().filter(|name| !VOLATILE.contains(name)).map(|name| {
+            let mut values = read.texts(name);
+            values.sort();
+            (name.to_owned(), values)
+        });
+        objects.insert(entry.dn.key().to_owned(), attributes.collect());
+    }
+    objects
+}
+
+async fn run(world: &World, kind: &WorkflowKind) -> Workflow {
+    let id = world.submit(kind.as_str(), Mode::Apply, request(kind)).await;
+    world.finishes(id).await
+}
+
+/// The writes of a run on a clean slate, and what the directory then holds.
+async fn clean_run(kind: &WorkflowKind) -> (Vec<OperationKind>, Snapshot) {
+    let world = World::new().await;
+    let _worker = world.start_worker("clean");
+    let done = run(&world, kind).await;
+    assert_eq!(done.state, WorkflowState::Succeeded, "{kind}: {:?}", done.error);
+    let writes = world.faults.writes().iter().map(|operation| operation.kind).collect();
+    (writes, snapshot(&world).await)
+}
+
+/// A fault that strikes at the nth write, whatever its kind.
+fn at_write(writes: &[OperationKind], n: usize, kind: FaultKind) -> Fault {
+    let operation = writes[n];
+    let before = writes[..n].iter().filter(|earlier| **earlier == operation).count();
+    Fault::once(operation, kind).nth(u32::try_from(before).expect("few writes") + 1)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn run_twice_the_second_changes_nothing_and_says_so() {
+    for kind in kinds() {
+        let world = World::new().await;
+        let _worker = world.start_worker("one");
+        assert_eq!(run(&world, &kind).await.state, WorkflowState::Succeeded);
+        let (before, writes) = (snapshot(&world).await, world.faults.writes().len());
+        let again = run(&world, &kind).await;
+        assert_eq!(again.state, WorkflowState::Succeeded, "{kind}: {:?}", again.error);
+        assert_eq!(world.faults.writes().len(), writes, "{kind} wrote again");
+        assert_eq!(snapshot(&world).await, before);
+        assert!(again.steps.iter().all(|step| step.changed != Some(true)), "{kind}: {:#?}", again.steps);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_writes_nothing_and_plans_every_write_of_the_real_run() {
+    for kind in kinds() {
+        let world = World::new().await;
+        let _worker = world.start_worker("one");
+        let before = snapshot(&world).await;
+        let id = world.submit(kind.as_str(), Mode::Plan, request(&kind)).await;
+        let planned = world.finishes(id).await;
+        assert_eq!(planned.state, WorkflowState::Succeeded, "{kind}: {:?}", planned.error);
+        assert_eq!((world.faults.writes(), snapshot(&world).await), (vec![], before));
+        let done = run(&world, &kind).await;
+        let written =
+            done.steps.iter().filter_map(|step| step.outcome.as_ref()).flat_map(|outcome| &outcome.writes);
+        let written: Vec<_> = written.map(|write| (write.change.kind, write.change.dn.clone())).collect();
+        let planned: Vec<_> =
+            planned.plan.expect("a plan").changes.iter().map(|c| (c.kind, c.dn.clone())).collect();
+        assert_eq!(planned, written, "{kind}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trouble_before_and_after_every_write_is_got_over_with_the_same_result() {
+    for kind in kinds() {
+        let (writes, expected) = clean_run(&kind).await;
+        for n in 0..writes.len() {
+            let faults = [
+                FaultKind::CutBeforeEffect,
+                FaultKind::CutAfterEffect,
+                FaultKind::Busy,
+                FaultKind::Unavailable,
+            ];
+            for fault in faults {
+                let world = World::new().await;
+                let _worker = world.start_worker("one");
+                world.faults.inject(at_write(&writes, n, fault.clone()));
+                let done = run(&world, &kind).await;
+                assert_eq!(
+                    done.state,
+                    WorkflowState::Succeeded,
+                    "{kind}, {fault:?} at write {n}: {:?}",
+                    done.error
+                );
+                assert_eq!(snapshot(&world).await, expected, "{kind}, {fault:?} at write {n}");
+                assert!(
+                    done.steps.iter().any(|step| step.changed == Some(true)),
+                    "the writes are still ours"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_at_any_write_leaves_a_clean_slate() {
+    for kind in kinds() {
+        let (writes, _) = clean_run(&kind).await;
+        for n in 0..writes.len() {
+            let world = World::new().await;
+            let before = snapshot(&world).await;
+            let _worker = world.start_worker("one");
+            let refused =
+                FaultKind::Refuse(ResultCode::INSUFFICIENT_ACCESS_RIGHTS, "00002098: refused".into());
+            world.faults.inject(at_write(&writes, n, refused));
+            let done = run(&world, &kind).await;
+            let expected = if n == 0 { WorkflowState::Failed } else { WorkflowState::Unwound };
+            assert_eq!(done.state, expected, "{kind}, refused at write {n}: {:?}", done.error);
+            assert_eq!(snapshot(&world).await, before, "{kind}, refused at write {n}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_took_effect_unheard_and_is_then_refused_leaves_a_clean_slate_too() {
+    for kind in kinds() {
+        let (writes, _) = clean_run(&kind).await;
+        for n in 0..writes.len().saturating_sub(1) {
+            let world = World::new().await;
+            let before = snapshot(&world).await;
+            let _worker = world.start_worker("one");
+            world.faults.inject(at_write(&writes, n, FaultKind::CutAfterEffect));
+            let refused =
+                FaultKind::Refuse(ResultCode::INSUFFICIENT_ACCESS_RIGHTS, "00002098: refused".into());
+            world.faults.inject(at_write(&writes, n + 1, refused));
+            let done = run(&world, &kind).await;
+            assert_eq!(done.state, WorkflowState::Unwound, "{kind}, at write {n}: {:?}", done.error);
+            assert_eq!(snapshot(&world).await, before, "{kind}, at write {n}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_worker_finishes_what_one_that_died_before_any_write_took_effect_began() {
+    for kind in kinds() {
+        let (writes, expected) = clean_run(&kind).await;
+        for n in 0..writes.len() {
+            take_over(&kind, &writes, n, FaultKind::HangBeforeEffect, &expected).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_worker_finishes_what_one_that_died_after_any_write_took_effect_began() {
+    for kind in kinds() {
+        let (writes, expected) = clean_run(&kind).await;
+        for n in 0..writes.len() {
+            take_over(&kind, &writes, n, FaultKind::HangAfterEffect, &expected).await;
+        }
+    }
+}
+
+/// One worker dies while its nth write hangs; another goes on.
+async fn take_over(
+    kind: &WorkflowKind,
+    writes: &[OperationKind],
+    n: usize,
+    hang: FaultKind,
+    expected: &Snapshot,
+) {
+    let case = format!("{kind}, died at write {n} in {hang:?}");
+    let world = World::new().await;
+    let doomed = world.start_worker("doomed");
+    world.faults.inject(at_write(writes, n, hang.clone()));
+    let id = world.submit(kind.as_str(), Mode::Apply, request(kind)).await;
+    eventually("the write hangs", Duration::from_secs(20), async || {
+        (world.faults.hanging() == 1).then_some(())
+    })
+    .await;
+    doomed.kill();
+    let _heir = world.start_worker("heir");
+    let done = world.finishes(id).await;
+    assert_eq!(done.state, WorkflowState::Succeeded, "{case}: {:?}", done.error);
+    assert_eq!(&snapshot(&world).await, expected, "{case}");
+    // Who sent a write does not matter, that it was this workflow does: all count as its own.
+    let ours: Vec<_> =
+        done.steps.iter().filter_map(|step| step.outcome.as_ref()).flat_map(|o| &o.writes).collect();
+    assert_eq!(ours.len(), writes.len(), "{case}");
+    // Sent once by the dead worker, and once more only if it had no effect.
+    let sent = writes.len() + usize::from(hang == FaultKind::HangBeforeEffect);
+    assert_eq!(world.faults.writes().len(), sent, "{case}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn undo_twice_is_undo_once_for_every_step() {
+    for kind in kinds() {
+        let world = World::new().await;
+        let before = snapshot(&world).await;
+        let worker = world.start_worker("one");
+        let done = run(&world, &kind).await;
+        worker.stop().await;
+        let runbook = world.registry.get(&kind).expect("registered").clone();
+        let (id, directory) = (done.id, done.directory.clone());
+        let cx = StepContext::new(id, directory, Mode::Apply, world.environment(), request(&kind), None);
+        for (step, record) in runbook.steps.iter().zip(&done.steps).rev() {
+            assert!(matches!(record.state, StepState::Succeeded | StepState::Skipped));
+            let writes = record.outcome.as_ref().map(|outcome| outcome.writes.clone()).unwrap_or_default();
+            step.undo(&cx, &writes).await.unwrap_or_else(|error| panic!("{kind}/{}: {error:?}", step.name()));
+            let sent = world.faults.writes().len();
+            step.undo(&cx, &writes)
+                .await
+                .unwrap_or_else(|error| panic!("{kind}/{} again: {error:?}", step.name()));
+            assert_eq!(world.faults.writes().len(), sent, "{kind}/{}: the second undo wrote", step.name());
+        }
+        assert_eq!(snapshot(&world).await, before, "{kind}");
+    }
+}

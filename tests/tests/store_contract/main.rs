@@ -1,0 +1,97 @@
+//! The promises of the store, kept on PostgreSQL and on SQLite by the same cases.
+//!
+//! PostgreSQL: `FARMHAND_TEST_DATABASE_URL`, by default the local one. Every case has a database of
+//! its own, dropped at its end.
+
+mod kit;
+
+mod acting;
+mod claiming;
+mod healing;
+mod journaling;
+mod locking;
+mod outbox;
+mod rate;
+mod reaping;
+mod requesting;
+mod schema;
+mod tokens;
+
+/// Each case becomes a test on both databases.
+macro_rules! on_both_databases {
+    ($($module:ident :: $case:ident,)*) => {
+        mod postgresql {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                crate::$module::$case(crate::kit::World::on_postgresql().await).await;
+            })*
+        }
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                crate::$module::$case(crate::kit::World::on_sqlite().await).await;
+            })*
+        }
+    };
+}
+
+on_both_databases! {
+    requesting::a_request_comes_back_as_it_was_asked,
+    requesting::a_key_gives_the_same_workflow_and_a_reused_one_a_conflict,
+    requesting::twenty_requests_with_one_key_make_one_workflow,
+    requesting::a_request_that_fails_half_way_leaves_nothing,
+    requesting::a_farm_on_record_keeps_its_specification,
+    requesting::a_dry_run_leaves_no_farm,
+    requesting::pages_do_not_shift_while_requests_come_in,
+    requesting::filters_find_what_they_name,
+    requesting::farms_are_listed_by_name_a_page_at_a_time,
+    requesting::times_sort_as_times_whatever_their_fraction,
+    requesting::only_unfinished_workflows_are_counted,
+    requesting::what_no_version_wrote_is_named,
+    claiming::one_of_twenty_claimers_gets_it,
+    claiming::answers_come_in_the_order_of_the_ids,
+    claiming::a_claim_brings_what_the_last_worker_left,
+    claiming::a_heartbeat_renews_and_tells_what_is_asked,
+    claiming::a_heartbeat_of_a_lost_lease_says_so,
+    locking::the_lock_of_a_farm_passes_in_the_order_of_asking,
+    locking::two_farms_are_worked_on_side_by_side,
+    locking::a_latecomer_does_not_slip_in_before_those_who_wait,
+    locking::a_lock_is_kept_while_waiting_and_its_token_grows,
+    locking::dry_runs_and_urgent_work_take_no_lock,
+    locking::one_batch_with_two_of_a_farm_gives_the_lock_to_its_holder,
+    locking::many_on_one_farm_all_get_their_turn,
+    journaling::a_commit_writes_steps_and_lease,
+    journaling::a_stale_token_writes_nothing,
+    journaling::three_hundred_workflows_share_a_commit,
+    journaling::two_entries_of_one_workflow_are_refused,
+    journaling::a_bad_row_rolls_all_back,
+    journaling::characters_that_databases_dislike_survive,
+    journaling::steps_not_begun_are_shown_as_pending,
+    journaling::a_finish_records_the_farm,
+    journaling::a_dry_run_ends_with_its_plan,
+    journaling::a_released_workflow_is_queued_with_its_event,
+    journaling::an_unwinding_survives_the_worker,
+    journaling::a_wish_that_meets_a_wait_is_not_slept_over,
+    acting::the_table_of_states_and_actions_is_what_was_reviewed,
+    acting::a_cancelled_workflow_that_wrote_is_unwound_by_a_worker,
+    acting::a_cancelled_workflow_gives_its_lock_to_the_next,
+    acting::a_pause_before_the_start_gives_up_the_lock_and_later_keeps_it,
+    acting::a_retry_starts_with_a_clean_slate,
+    acting::what_is_waited_for_by_nobody_is_not_resumed,
+    acting::every_change_raises_the_revision,
+    outbox::the_relay_deletes_what_was_confirmed_and_nothing_else,
+    outbox::two_relays_share_the_work,
+    outbox::a_relay_that_is_dropped_loses_nothing,
+    outbox::a_written_event_wakes_the_relay,
+    reaping::an_expired_lease_is_released,
+    reaping::due_workflows_are_woken_and_others_sleep,
+    reaping::an_unanswered_event_is_repeated_at_growing_distances,
+    reaping::several_reapers_do_each_thing_once,
+    tokens::a_token_is_known_until_it_expires_or_is_revoked,
+    tokens::use_is_noted_once_a_minute,
+    tokens::there_is_one_first_token,
+    schema::an_empty_database_is_behind_and_refused,
+    schema::a_newer_database_is_refused,
+    schema::up_down_and_up_again,
+    schema::two_that_migrate_at_once_do_not_clash,
+}

@@ -1,0 +1,102 @@
+//! A workflow that failed takes back what it changed itself, last step first.
+
+use domain::{ErrorCode, Mode, Problem, StepEvent, StepRecord, StepState, WorkflowEvent};
+use store::{Finish, WorkflowChange};
+
+use super::run::{Run, Stop};
+use crate::StepError;
+
+/// Persists the failure, then undoes. A workflow that changed nothing just ends.
+pub(super) async fn begin(run: &mut Run<'_>, steps: Vec<StepRecord>, cause: Problem) -> Result<(), Stop> {
+    let dry = run.cx.mode == Mode::Plan;
+    if dry || !run.records.iter().any(may_have_written) {
+        let event = end_of(&cause, false);
+        let finish = Finish { event, error: Some(cause), result: None, plan: None, farm: None };
+        return run.finish(steps, finish).await;
+    }
+    run.commit(steps, WorkflowChange::Unwind { error: cause.clone() }).await?;
+    unwind(run, cause).await
+}
+
+/// Undoes what is left to undo; also entered by a worker that finds the workflow unwinding.
+pub(super) async fn unwind(run: &mut Run<'_>, cause: Problem) -> Result<(), Stop> {
+    let steps = run.runbook.steps.clone();
+    let open: Vec<_> = run.records.iter().filter(|record| may_have_written(record)).cloned().collect();
+    for mut record in open.into_iter().rev() {
+        let Some(step) = steps.get(usize::from(record.index)) else { continue };
+        match undo(run, step.as_ref(), &mut record).await {
+            Ok(()) => {
+                record.state = record.state.next(StepEvent::Undo).unwrap_or(StepState::Undone);
+                record.finished_at = Some(run.shared.clock.now());
+                run.put(record.clone());
+                run.commit(vec![record], WorkflowChange::None).await?;
+            }
+            Err(StepError::Retry { after, problem }) => return wait(run, record, after, &problem).await,
+            Err(StepError::ReadAgain(problem)) => {
+                return wait(run, record, std::time::Duration::from_secs(1), &problem).await;
+            }
+            Err(StepError::Park(problem) | StepError::Fail(problem)) => {
+                return stuck(run, record, &cause, problem).await;
+            }
+        }
+    }
+    let finish =
+        Finish { event: end_of(&cause, true), error: Some(cause), result: None, plan: None, farm: None };
+    run.finish(Vec::new(), finish).await
+}
+
+fn may_have_written(record: &StepRecord) -> bool {
+    let wrote = record.outcome.as_ref().is_some_and(|outcome| !outcome.writes.is_empty());
+    record.state != StepState::Undone && (wrote || record.intent.is_some())
+}
+
+fn end_of(cause: &Problem, undone: bool) -> WorkflowEvent {
+    match (cause.code, undone) {
+        (ErrorCode::Cancelled, _) => WorkflowEvent::Cancel,
+        (_, true) => WorkflowEvent::Unwind,
+        (_, false) => WorkflowEvent::Fail,
+    }
+}
+
+async fn undo(
+    run: &Run<'_>,
+    step: &dyn crate::step::DynStep,
+    record: &mut StepRecord,
+) -> Result<(), StepError> {
+    run.resolve(record).await?;
+    let writes = record.outcome.as_ref().map_or(&[][..], |outcome| &outcome.writes);
+    step.undo(&run.cx, writes).await
+}
+
+/// Passing trouble while undoing is tried again for ever: giving up would leave half a farm.
+async fn wait(
+    run: &mut Run<'_>,
+    mut record: StepRecord,
+    after: std::time::Duration,
+    problem: &Problem,
+) -> Result<(), Stop> {
+    record.attempts += 1;
+    let wait = run.retry(after, record.attempts, problem);
+    run.commit(vec![record], WorkflowChange::Wait(wait)).await
+}
+
+/// An undo that cannot be done is a state of its own: a person must put it right.
+async fn stuck(
+    run: &mut Run<'_>,
+    mut record: StepRecord,
+    cause: &Problem,
+    problem: Problem,
+) -> Result<(), Stop> {
+    let message = format!("{}; then undoing step {} failed: {}", cause.message, record.name, problem.message);
+    let error = Problem::new(ErrorCode::UndoFailed, message, problem.hint.clone());
+    record.error = Some(problem);
+    let result = serde_json::json!({ "needsOperator": true, "cause": cause });
+    let finish = Finish {
+        event: WorkflowEvent::Fail,
+        error: Some(error),
+        result: Some(result),
+        plan: None,
+        farm: None,
+    };
+    run.finish(vec![record], finish).await
+}

@@ -1,0 +1,33 @@
+//! The one list of runbooks: what this worker can do.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use domain::WorkflowKind;
+
+use crate::Runbook;
+
+/// The runbooks by kind.
+#[derive(Clone, Default)]
+pub struct Registry(HashMap<WorkflowKind, Arc<Runbook>>);
+
+impl Registry {
+    /// Everything that Farmhand does.
+    pub fn standard() -> Self {
+        Self::default().with(crate::runbooks::deploy::runbook())
+    }
+
+    #[must_use]
+    pub fn with(mut self, runbook: Runbook) -> Self {
+        self.0.insert(runbook.kind.clone(), Arc::new(runbook));
+        self
+    }
+
+    pub fn get(&self, kind: &WorkflowKind) -> Option<&Arc<Runbook>> {
+        self.0.get(kind)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Runbook>> {
+        self.0.values()
+    }
+}

@@ -1,0 +1,27 @@
+//! A workflow kind as a list of steps.
+
+use std::sync::Arc;
+
+use domain::WorkflowKind;
+use serde_json::Value;
+use store::FarmFacts;
+
+use crate::step::DynStep;
+use crate::{StepContext, StepError};
+
+/// What a workflow leaves behind when all its steps have succeeded.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RunResult {
+    /// The workflow's `result`.
+    pub result: Value,
+    /// What goes on record about the farm.
+    pub farm: Option<FarmFacts>,
+}
+
+/// A workflow kind as a list of steps, carried out in order.
+pub struct Runbook {
+    pub kind: WorkflowKind,
+    pub steps: Vec<Arc<dyn DynStep>>,
+    /// From the steps' outputs to the workflow's result; pure.
+    pub result: fn(&StepContext) -> Result<RunResult, StepError>,
+}

@@ -1,0 +1,3 @@
+//! One file per workflow kind.
+
+pub mod deploy;

@@ -1,0 +1,107 @@
+//! A step is an *ensure*: `check` reads, `plan` compares, `apply` writes, `verify` reads back.
+//!
+//! The engine calls, in this order:
+//!
+//! 1. `check`: reads the directory. No write, ever.
+//! 2. `plan`: pure; from what is wanted and what was read to the changes that are missing. A
+//!    repeated step finds nothing to do. A dry run ends here.
+//! 3. persists the plan as the step's *intent* (only if it has changes).
+//! 4. applies: carries the changes out one by one on the pinned DC ([`execute::carry_out`]). A
+//!    step has no say in this, so every write of Farmhand compares before it writes and knows
+//!    what to do when no answer comes.
+//! 5. `verify`: reads back and returns the output that later steps use.
+//!
+//! `undo` is computed from the persisted writes of this very workflow; the default takes each
+//! back in reverse order, comparing before it writes.
+
+use async_trait::async_trait;
+use domain::{Change, Write};
+use serde_json::Value;
+
+use crate::engine::execute;
+use crate::{StepContext, StepError};
+
+/// What a step would do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepPlan {
+    /// In the order in which they are sent. Empty: all is as wanted.
+    pub changes: Vec<Change>,
+    /// One line for people: what was found and what is to be done.
+    pub detail: String,
+    /// What the output is expected to be; later steps of a dry run work from it.
+    pub expected: Value,
+    /// The step does not apply to this request (its state becomes `skipped`).
+    pub skipped: bool,
+}
+
+impl StepPlan {
+    pub fn new(changes: Vec<Change>, detail: impl Into<String>, expected: Value) -> Self {
+        Self { changes, detail: detail.into(), expected, skipped: false }
+    }
+
+    /// Nothing to do: the directory is as wanted.
+    pub fn nothing(detail: impl Into<String>, expected: Value) -> Self {
+        Self::new(Vec::new(), detail, expected)
+    }
+
+    pub fn skip(detail: impl Into<String>) -> Self {
+        Self { changes: Vec::new(), detail: detail.into(), expected: Value::Null, skipped: true }
+    }
+}
+
+/// What reading back showed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verified {
+    pub output: Value,
+    /// One line for people: what is so now.
+    pub detail: String,
+}
+
+/// One step of a runbook.
+#[async_trait]
+pub trait Step: Send + Sync + 'static {
+    type Observed: Send + Sync;
+
+    /// Stable, kebab-case; outputs are stored under it.
+    fn name(&self) -> &'static str;
+
+    async fn check(&self, cx: &StepContext) -> Result<Self::Observed, StepError>;
+
+    fn plan(&self, cx: &StepContext, observed: &Self::Observed) -> Result<StepPlan, StepError>;
+
+    async fn verify(&self, cx: &StepContext, plan: &StepPlan) -> Result<Verified, StepError>;
+
+    async fn undo(&self, cx: &StepContext, writes: &[Write]) -> Result<(), StepError> {
+        execute::take_back(cx, writes).await
+    }
+}
+
+/// A step of any type, as a runbook holds it.
+#[async_trait]
+pub trait DynStep: Send + Sync + 'static {
+    fn name(&self) -> &'static str;
+    /// `check`, then `plan`.
+    async fn assess(&self, cx: &StepContext) -> Result<StepPlan, StepError>;
+    async fn verify(&self, cx: &StepContext, plan: &StepPlan) -> Result<Verified, StepError>;
+    async fn undo(&self, cx: &StepContext, writes: &[Write]) -> Result<(), StepError>;
+}
+
+#[async_trait]
+impl<S: Step> DynStep for S {
+    fn name(&self) -> &'static str {
+        Step::name(self)
+    }
+
+    async fn assess(&self, cx: &StepContext) -> Result<StepPlan, StepError> {
+        let observed = self.check(cx).await?;
+        self.plan(cx, &observed)
+    }
+
+    async fn verify(&self, cx: &StepContext, plan: &StepPlan) -> Result<Verified, StepError> {
+        Step::verify(self, cx, plan).await
+    }
+
+    async fn undo(&self, cx: &StepContext, writes: &[Write]) -> Result<(), StepError> {
+        Step::undo(self, cx, writes).await
+    }
+}

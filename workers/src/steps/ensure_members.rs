@@ -1,0 +1,201 @@
+//! `ensure-members`: every host is a member of the farm's group.
+
+use std::collections::HashSet;
+
+use async_trait::async_trait;
+use directory::{DirectoryRead, Scope, Search};
+use domain::{AttributeChange, AttributeValue, Change, Dn, ErrorCode};
+use serde::{Deserialize, Serialize};
+
+use super::ensure_group::{self, GroupOutput};
+use super::outputs::{count, not_as_written, to_value};
+use super::preflight::{self, HostTarget, PreflightOutput};
+use crate::{Step, StepContext, StepError, StepPlan, Verified};
+
+pub const NAME: &str = "ensure-members";
+
+/// Values in one Modify. Microsoft advises against transactions over 5,000 values; a fifth of
+/// that also keeps a write well below the engine's step timeout on a slow DC.
+const CHUNK: usize = 1_000;
+
+/// Output. `null` where membership is direct or the farm has no hosts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MembersOutput {
+    pub group: Dn,
+    /// The farm's hosts, all of which are members; the group may have others.
+    pub hosts: Vec<Dn>,
+}
+
+/// Adds the hosts that are missing, leaves every other member alone.
+#[derive(Debug)]
+pub struct EnsureMembers;
+
+/// What there is to compare.
+pub struct Observed {
+    group: Option<GroupOutput>,
+    hosts: Vec<HostTarget>,
+    missing: Vec<Dn>,
+}
+
+#[async_trait]
+impl Step for EnsureMembers {
+    type Observed = Observed;
+
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    async fn check(&self, cx: &StepContext) -> Result<Observed, StepError> {
+        let PreflightOutput { domain, hosts, .. } = cx.output(preflight::NAME)?;
+        let group: Option<GroupOutput> = cx.output(ensure_group::NAME)?;
+        let missing = match &group {
+            Some(group) if !hosts.is_empty() => {
+                let dc = cx.dc().await?;
+                match missing(dc.as_ref(), &domain, group, &hosts).await? {
+                    Some(missing) => missing,
+                    // A dry run before the group is made.
+                    None if group.sid.is_none() => hosts.iter().map(|host| host.dn.clone()).collect(),
+                    None => return Err(gone(group)),
+                }
+            }
+            _ => Vec::new(),
+        };
+        Ok(Observed { group, hosts, missing })
+    }
+
+    fn plan(&self, _: &StepContext, observed: &Observed) -> Result<StepPlan, StepError> {
+        let Some(group) = &observed.group else {
+            return Ok(StepPlan::skip("membership is direct: the farm has no group"));
+        };
+        if observed.hosts.is_empty() {
+            return Ok(StepPlan::skip("the farm has no hosts"));
+        }
+        plan(group, &observed.hosts, &observed.missing)
+    }
+
+    async fn verify(&self, cx: &StepContext, plan: &StepPlan) -> Result<Verified, StepError> {
+        let Observed { group, hosts, missing } = self.check(cx).await?;
+        let group = group.ok_or_else(|| not_as_written("the farm has no group to verify"))?;
+        if !missing.is_empty() {
+            return Err(not_as_written(format!("{} lacks the members {}", group.dn, list(&missing))));
+        }
+        let added: usize =
+            plan.changes.iter().flat_map(|change| &change.attributes).map(|a| a.added().len()).sum();
+        let detail = match added {
+            0 => format!("{} already held {}", group.dn, count(hosts.len(), "host")),
+            added => format!("{} took {}", group.dn, count(added, "new member")),
+        };
+        Ok(Verified { output: to_value(&output(&group, &hosts))?, detail })
+    }
+}
+
+/// The hosts that are no members on this DC; `None` where the DC has no such group.
+///
+/// A host whose primary group this is counts as member although `member` does not name it, and
+/// adding it is refused with entryAlreadyExists.
+pub(super) async fn missing(
+    dc: &dyn DirectoryRead,
+    domain: &Dn,
+    group: &GroupOutput,
+    hosts: &[HostTarget],
+) -> Result<Option<Vec<Dn>>, StepError> {
+    let Some(entry) = dc.read(&(&group.dn).into(), &["member"]).await? else { return Ok(None) };
+    let members: HashSet<Dn> = entry.dns("member").into_iter().collect();
+    let mut missing = absent(hosts, &members);
+    if let (false, Some(rid)) = (missing.is_empty(), group.sid.as_ref().and_then(domain::Sid::rid)) {
+        let filter = format!("(&(objectCategory=computer)(primaryGroupID={rid}))");
+        let search = Search::new(domain, Scope::Subtree, filter, &["primaryGroupID"]);
+        let primary: HashSet<Dn> = dc.search(&search).await?.into_iter().map(|entry| entry.dn).collect();
+        missing.retain(|host| !primary.contains(host));
+    }
+    Ok(Some(missing))
+}
+
+fn absent(hosts: &[HostTarget], members: &HashSet<Dn>) -> Vec<Dn> {
+    hosts.iter().map(|host| &host.dn).filter(|dn| !members.contains(dn)).cloned().collect()
+}
+
+fn plan(group: &GroupOutput, hosts: &[HostTarget], missing: &[Dn]) -> Result<StepPlan, StepError> {
+    let changes: Vec<_> = missing.chunks(CHUNK).map(|chunk| addition(&group.dn, chunk)).collect();
+    let detail = match missing.len() {
+        0 => format!("{} already holds {}", group.dn, count(hosts.len(), "host")),
+        number => format!("{} lacks {} of {}", group.dn, number, count(hosts.len(), "host")),
+    };
+    Ok(StepPlan::new(changes, detail, to_value(&output(group, hosts))?))
+}
+
+fn addition(group: &Dn, hosts: &[Dn]) -> Change {
+    let values = hosts.iter().map(|dn| AttributeValue::from(dn.as_str())).collect();
+    Change::modify(group.clone(), vec![AttributeChange::values("member", values, Vec::new())])
+}
+
+fn output(group: &GroupOutput, hosts: &[HostTarget]) -> MembersOutput {
+    MembersOutput { group: group.dn.clone(), hosts: hosts.iter().map(|host| host.dn.clone()).collect() }
+}
+
+fn gone(group: &GroupOutput) -> StepError {
+    StepError::fail(
+        ErrorCode::GroupNotFound,
+        format!("the group {} is not there any more", group.dn),
+        "somebody deleted the group while the farm was deployed: find out who, then deploy again",
+    )
+}
+
+/// The first few of a list, for a message.
+pub(super) fn list(names: &[impl std::fmt::Display]) -> String {
+    const SHOWN: usize = 5;
+    let shown: Vec<_> = names.iter().take(SHOWN).map(ToString::to_string).collect();
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown.join("; "),
+        more => format!("{}; and {more} more", shown.join("; ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::steps::testing::{self, dn, group_output, host};
+
+    fn hosts(number: usize) -> Vec<HostTarget> {
+        (1..=number).map(|n| host(&format!("Host{n}"))).collect()
+    }
+
+    #[test]
+    fn members_are_found_without_regard_to_case_and_only_the_others_are_missing() {
+        let members = [dn("cn=HOST1,ou=servers,dc=contoso,dc=com")].into_iter().collect();
+        assert_eq!(absent(&hosts(3), &members), [host("Host2").dn, host("Host3").dn]);
+    }
+
+    #[test]
+    fn missing_hosts_are_added_as_single_values_a_thousand_at_a_time() {
+        let hosts = hosts(2_500);
+        let missing: Vec<_> = hosts.iter().map(|host| host.dn.clone()).collect();
+        let planned = plan(&group_output(), &hosts, &missing).expect("a plan");
+        let sizes: Vec<_> = planned.changes.iter().map(|change| change.attributes[0].added().len()).collect();
+        assert_eq!(sizes, [1_000, 1_000, 500]);
+        assert!(planned.changes.iter().all(|change| change.attributes[0].removed().is_empty()));
+        assert_eq!(planned.expected["hosts"].as_array().map(Vec::len), Some(2_500));
+    }
+
+    #[test]
+    fn nothing_is_planned_where_nobody_is_missing() {
+        let planned = plan(&group_output(), &hosts(2), &[]).expect("a plan");
+        assert!(planned.changes.is_empty() && !planned.skipped);
+    }
+
+    #[test]
+    fn a_farm_without_group_or_without_hosts_skips_the_step() {
+        let cx = testing::context();
+        for (group, hosts) in [(None, hosts(1)), (Some(group_output()), vec![])] {
+            let observed = Observed { group, hosts, missing: vec![] };
+            assert!(EnsureMembers.plan(&cx, &observed).expect("a plan").skipped);
+        }
+    }
+
+    #[test]
+    fn a_message_names_the_first_few_and_counts_the_rest() {
+        assert_eq!(list(&["a", "b"]), "a; b");
+        assert_eq!(list(&["a", "b", "c", "d", "e", "f", "g"]), "a; b; c; d; e; and 2 more");
+    }
+}

@@ -1,0 +1,16 @@
+//! One file per step; a folder where a step is made of several subjects.
+//!
+//! A step's output is an interface: later steps and later runbooks read it by the step's `NAME`,
+//! so each output is a documented struct beside its step.
+
+pub mod ensure_gmsa;
+pub mod ensure_group;
+pub mod ensure_members;
+pub mod gmsa;
+pub mod group;
+pub mod outputs;
+pub mod preflight;
+pub mod verify_everywhere;
+
+#[cfg(test)]
+pub(crate) mod testing;
