@@ -40,6 +40,12 @@ codes! {
     IllegalTransition = "illegal-transition",
     /// Our own fault or a dependency's; the cause is in the log under the request's id.
     Internal = "internal",
+    /// No farm of that name is on record, or no deploy of it has succeeded yet.
+    FarmNotDeployed = "farm-not-deployed",
+    /// The requester cannot approve.
+    ApprovalOwn = "approval-own",
+    /// The plan is not the one that was shown.
+    ApprovalVoid = "approval-void",
     /// The database cannot be reached.
     StoreUnavailable = "store-unavailable",
 
@@ -61,6 +67,18 @@ codes! {
     /// The named group is no security group, or not of a scope that can hold the hosts.
     GroupUnsuitable = "group-unsuitable",
     RightsMissing = "rights-missing",
+    /// The farm's gMSA is not there, or is another object than the one on record.
+    AccountNotFound = "account-not-found",
+    /// The managed password interval of an account cannot be changed.
+    IntervalFixed = "interval-fixed",
+    /// What was asked cannot be changed on a standing account.
+    UpdateRefused = "update-refused",
+    /// The reader list cannot be read as one farm's.
+    ImportAmbiguous = "import-ambiguous",
+    /// A host that was removed can still read the password.
+    HostStillReads = "host-still-reads",
+    /// An account that is to be deleted is still in use.
+    AccountInUse = "account-in-use",
 
     // What the directory answers.
     DirectoryUnknown = "directory-unknown",
@@ -88,6 +106,16 @@ codes! {
     /// The step's own code failed in a way it should not.
     StepFault = "step-fault",
     Cancelled = "cancelled",
+    /// It waits for a second person's approval.
+    ApprovalAwaited = "approval-awaited",
+    ApprovalExpired = "approval-expired",
+    ApprovalRejected = "approval-rejected",
+    /// It waits for the word of people about hosts.
+    HostsAwaited = "hosts-awaited",
+    /// An action on a host did not succeed.
+    HostActionFailed = "host-action-failed",
+    /// It waits for a moment that was planned, e.g. the end of a cool-down.
+    CoolingDown = "cooling-down",
 }
 
 impl fmt::Display for ErrorCode {

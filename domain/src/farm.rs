@@ -8,11 +8,13 @@ mod validate;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountName, DirectoryName, Dn, DnsHostName, EncryptionTypes, FarmName, ManagedPasswordInterval,
-    PrincipalRef, ServicePrincipalName,
+    AccountName, DirectoryName, Dn, DnsHostName, EncryptionTypes, FarmName, HostAdapter,
+    ManagedPasswordInterval, PrincipalRef, ServicePrincipalName,
 };
 
-pub use manifest::{AccountManifest, FarmManifest, MembershipManifest, Metadata, SpecManifest};
+pub use manifest::{
+    AccountManifest, FarmManifest, HostActionsManifest, MembershipManifest, Metadata, SpecManifest,
+};
 
 /// How hosts come to read the managed password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -35,6 +37,26 @@ pub struct FarmSpec {
     pub account: AccountSpec,
     pub membership: MembershipSpec,
     pub hosts: Vec<PrincipalRef>,
+    #[serde(default, skip_serializing_if = "HostActionsSpec::is_default")]
+    pub host_actions: HostActionsSpec,
+}
+
+/// How things are done on the farm's hosts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HostActionsSpec {
+    /// `None`: as the workers are configured.
+    pub adapter: Option<HostAdapter>,
+    /// Windows services that run as the account; restarted where it is replaced.
+    pub services: Vec<String>,
+    /// Hosts at a time. `None`: as the workers are configured.
+    pub wave: Option<u16>,
+}
+
+impl HostActionsSpec {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

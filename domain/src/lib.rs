@@ -5,29 +5,34 @@
 //! those takes a [`Clock`] or a [`Rng`]. Every other crate imports this one and
 //! this one imports none of ours.
 
+pub mod approval;
 pub mod clock;
 pub mod dn;
 pub mod dns_name;
 pub mod encryption;
 pub mod error;
 pub mod farm;
+pub mod host;
 pub mod ids;
 pub mod interval;
 pub mod name;
 pub mod plan;
 pub mod principal;
+pub mod request;
 pub mod rng;
 pub mod sid;
 pub mod spn;
 pub mod step;
 pub mod workflow;
 
+pub use approval::{Approval, Verdict};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use dn::Dn;
 pub use dns_name::DnsHostName;
 pub use encryption::EncryptionTypes;
 pub use error::{ErrorCode, Problem, Violation};
 pub use farm::{FarmManifest, FarmSpec, MembershipMode};
+pub use host::{HostAction, HostActionKind, HostAdapter, HostTask, HostTaskState, HostWork, MemberHost};
 pub use ids::{DirectoryName, FarmName, TokenId, WorkflowId};
 pub use interval::ManagedPasswordInterval;
 pub use name::{AccountName, GroupName, PrincipalRef};

@@ -10,22 +10,29 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::Dn;
+use crate::{Dn, HostWork};
 
 /// All that a workflow would write, in order, with the hash that an approval is bound to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     pub changes: Vec<Change>,
-    /// SHA-256 over the changes, hexadecimal.
+    /// What would be done on hosts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub host_actions: Vec<HostWork>,
+    /// SHA-256 over the changes and host actions, hexadecimal.
     pub hash: String,
 }
 
 impl Plan {
-    pub fn new(changes: Vec<Change>) -> Self {
+    pub fn new(changes: Vec<Change>, host_actions: Vec<HostWork>) -> Self {
         // A struct of strings and lists always serialises; an empty text would only make the hash differ.
-        let text = serde_json::to_vec(&changes).unwrap_or_default();
+        let text = serde_json::to_vec(&(&changes, &host_actions)).unwrap_or_default();
         let hash = hex::encode(Sha256::digest(text));
-        Self { changes, hash }
+        Self { changes, host_actions, hash }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.host_actions.is_empty()
     }
 }
 
@@ -226,8 +233,8 @@ mod tests {
 
     #[test]
     fn the_hash_follows_the_content() {
-        let plan = Plan::new(vec![change()]);
-        assert_eq!(plan, Plan::new(vec![change()]));
-        assert_ne!(plan.hash, Plan::new(vec![]).hash);
+        let plan = Plan::new(vec![change()], vec![]);
+        assert_eq!(plan, Plan::new(vec![change()], vec![]));
+        assert_ne!(plan.hash, Plan::new(vec![], vec![]).hash);
     }
 }

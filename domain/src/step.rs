@@ -5,7 +5,7 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{Change, Problem};
+use crate::{Approval, Change, HostTask, Problem};
 
 /// Where a step stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -125,6 +125,14 @@ pub struct StepOutcome {
     /// Named output; later steps read only this, never a predecessor's memory.
     pub output: serde_json::Value,
     pub writes: Vec<Write>,
+    /// What was asked of hosts, and their answers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<HostTask>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
+    /// What a step that waits keeps for its next attempt, e.g. since when and until when.
+    #[serde(skip_serializing_if = "serde_json::Value::is_null")]
+    pub memo: serde_json::Value,
 }
 
 /// A step as it is stored and shown.

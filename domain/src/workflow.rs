@@ -128,6 +128,14 @@ pub struct WorkflowKind(std::borrow::Cow<'static, str>);
 
 impl WorkflowKind {
     pub const DEPLOY: Self = Self::known("deploy");
+    pub const ADD_HOST: Self = Self::known("add-host");
+    pub const REMOVE_HOST: Self = Self::known("remove-host");
+    pub const UPDATE: Self = Self::known("update");
+    pub const REPLACE: Self = Self::known("replace");
+    pub const DECOMMISSION: Self = Self::known("decommission");
+    /// A gMSA that others made is put on record as a farm.
+    pub const IMPORT: Self = Self::known("import");
+    pub const INSPECT: Self = Self::known("inspect");
 
     pub const fn known(name: &'static str) -> Self {
         Self(std::borrow::Cow::Borrowed(name))

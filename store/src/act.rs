@@ -16,7 +16,7 @@ use crate::{ActOutcome, Action, Control, Store, StoreError};
 
 /// What an action comes to in the state it meets.
 #[derive(Debug, PartialEq, Eq)]
-enum Decision {
+pub(crate) enum Decision {
     /// The worker is told; it obeys at the next step boundary.
     Ask(Control),
     /// Back to the queue, with what the next worker has to obey.
@@ -24,7 +24,10 @@ enum Decision {
     /// From failed: a clean slate for everything but the steps.
     QueueAfresh,
     Pause,
-    Cancel,
+    /// With what the workflow then says.
+    Cancel(Problem),
+    /// It goes on waiting; only the revision grows, so that watchers look.
+    Note,
 }
 
 impl Store {
@@ -44,7 +47,7 @@ impl Store {
             return Ok(ActOutcome::NotFound);
         };
         let to_undo = action == Action::Cancel && has_written(&tx, &row).await?;
-        let decision = decide(&row, action, to_undo)?;
+        let decision = decide(&row, action, to_undo, by)?;
         let asked = matches!(decision, Decision::Ask(_) | Decision::Queue(Some(_)));
         let row = self.carry_out(&tx, row, decision, by, now).await?;
         let workflow = with_all_steps(&tx, &row).await?;
@@ -54,7 +57,7 @@ impl Store {
         Ok(if asked { ActOutcome::Asked(workflow) } else { ActOutcome::Done(workflow) })
     }
 
-    async fn carry_out(
+    pub(crate) async fn carry_out(
         &self,
         db: &impl ConnectionTrait,
         row: workflows::Model,
@@ -66,12 +69,13 @@ impl Store {
         let mut change = row.clone().into_active_model();
         change.revision = Set(row.revision + 1);
         change.control_by = Set(Some(clean(by)));
-        if !matches!(decision, Decision::Ask(_)) {
+        if !matches!(decision, Decision::Ask(_) | Decision::Note) {
             change.waiting_for = Set(None);
             change.waiting_detail = Set(None);
             change.due_at = Set(None);
         }
-        match decision {
+        match &decision {
+            Decision::Note => {}
             Decision::Ask(control) => change.control = Set(Some(control.as_str().to_owned())),
             Decision::Queue(control) => {
                 change.control = Set(control.map(|control| control.as_str().to_owned()));
@@ -87,11 +91,11 @@ impl Store {
                 queue(&mut change, now);
             }
             Decision::Pause => change.state = Set(WorkflowState::Paused.to_string()),
-            Decision::Cancel => {
+            Decision::Cancel(problem) => {
                 change.state = Set(WorkflowState::Cancelled.to_string());
                 change.control = Set(None);
                 change.finished_at = Set(Some(now));
-                change.error = Set(Some(to_json(&cancelled(by))?));
+                change.error = Set(Some(to_json(problem)?));
             }
         }
         let changed = change.update(db).await?;
@@ -100,13 +104,13 @@ impl Store {
                 self.write_events(db, std::slice::from_ref(&changed), Cause::Operator, now).await?;
             }
             // Others need not wait for one that has done nothing and will not for a while.
-            Decision::Cancel => {
+            Decision::Cancel(_) => {
                 self.release_locks(db, &[row.id], now).await?;
             }
             Decision::Pause if never_begun => {
                 self.release_locks(db, &[row.id], now).await?;
             }
-            Decision::Pause | Decision::Ask(_) => {}
+            Decision::Pause | Decision::Ask(_) | Decision::Note => {}
         }
         Ok(changed)
     }
@@ -124,14 +128,17 @@ fn cancelled(by: &str) -> Problem {
 }
 
 /// Whether a step wrote something, or may have, that was not taken back.
-async fn has_written(db: &impl ConnectionTrait, row: &workflows::Model) -> Result<bool, StoreError> {
+pub(crate) async fn has_written(
+    db: &impl ConnectionTrait,
+    row: &workflows::Model,
+) -> Result<bool, StoreError> {
     let wrote = steps::Entity::find()
         .filter(steps::Column::WorkflowId.eq(row.id))
         .filter(steps::Column::Wrote.eq(true));
     Ok(wrote.count(db).await? > 0)
 }
 
-fn decide(row: &workflows::Model, action: Action, to_undo: bool) -> Result<Decision, StoreError> {
+fn decide(row: &workflows::Model, action: Action, to_undo: bool, by: &str) -> Result<Decision, StoreError> {
     let state = row.state()?;
     let next = |event: WorkflowEvent| state.next(event).map(|_| ()).map_err(StoreError::from);
     let is_being_cancelled = row.control()? == Some(Control::Cancel);
@@ -142,7 +149,7 @@ fn decide(row: &workflows::Model, action: Action, to_undo: bool) -> Result<Decis
                 WorkflowState::Running => Decision::Ask(Control::Cancel),
                 // Only a worker can take back what was written.
                 _ if to_undo => Decision::Queue(Some(Control::Cancel)),
-                _ => Decision::Cancel,
+                _ => Decision::Cancel(cancelled(by)),
             })
         }
         Action::Pause => {

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use domain::{DirectoryName, FarmName};
-use sea_orm::sea_query::OnConflict;
+use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter,
     QueryOrder, QuerySelect,
@@ -10,11 +10,11 @@ use sea_orm::{
 use tracing::instrument;
 use uuid::Uuid;
 
-use crate::entity::farms::{Column, DEPLOYED, Entity, Model};
+use crate::entity::farms::{Column, DECOMMISSIONED, DEPLOYED, Entity, Model};
 use crate::entity::to_json;
 use crate::listing::MAX_LIMIT;
 use crate::store::timed;
-use crate::{Farm, FarmFacts, Page, Store, StoreError};
+use crate::{Farm, FarmFacts, FarmRecord, Page, Store, StoreError};
 
 impl Store {
     #[instrument(name = "db.farms.get", skip_all, fields(%directory, farm = %name))]
@@ -69,8 +69,30 @@ fn after(cursor: &str) -> Result<Condition, StoreError> {
     Ok(Condition::any().add(Column::DirectoryKey.gt(directory)).add(same))
 }
 
-/// What a successful deploy leaves on record.
-pub(crate) async fn record_deployed(
+/// What the end of a workflow leaves on record.
+pub(crate) async fn record(
+    db: &impl ConnectionTrait,
+    record: &FarmRecord,
+    workflow: Uuid,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    match record {
+        FarmRecord::Deployed(facts) => record_deployed(db, facts, workflow, now).await,
+        FarmRecord::Decommissioned { directory, farm } => {
+            Entity::update_many()
+                .col_expr(Column::State, Expr::value(DECOMMISSIONED))
+                .col_expr(Column::LastWorkflow, Expr::value(workflow))
+                .col_expr(Column::UpdatedAt, Expr::value(now))
+                .filter(Column::DirectoryKey.eq(directory.key()))
+                .filter(Column::FarmKey.eq(farm.key()))
+                .exec(db)
+                .await?;
+            Ok(())
+        }
+    }
+}
+
+async fn record_deployed(
     db: &impl ConnectionTrait,
     facts: &FarmFacts,
     workflow: Uuid,

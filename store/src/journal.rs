@@ -155,7 +155,10 @@ impl Store {
             WorkflowChange::Finish(finish) => {
                 finish.farm.is_none() && self.known_without_lock(entry.workflow_id)
             }
-            WorkflowChange::Wait(_) | WorkflowChange::Pause | WorkflowChange::Release => false,
+            WorkflowChange::Wait(_)
+            | WorkflowChange::AwaitApproval { .. }
+            | WorkflowChange::Pause
+            | WorkflowChange::Release => false,
         }
     }
 }

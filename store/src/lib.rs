@@ -14,10 +14,12 @@ pub mod error;
 pub mod model;
 
 mod act;
+mod approvals;
 mod connect;
 mod entity;
 mod events;
 mod farms;
+mod host_acks;
 mod journal;
 mod leases;
 mod listing;

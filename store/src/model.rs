@@ -162,6 +162,8 @@ pub enum WorkflowChange {
     Unwind { error: Problem },
     /// It waits; the lease is given up, the farm's lock is kept.
     Wait(Wait),
+    /// The same, with the plan that a second person is to approve.
+    AwaitApproval { wait: Wait, plan: Plan },
     /// A person paused it; the lease is given up, the farm's lock is kept.
     Pause,
     /// Back to the queue with an event (a worker that stops).
@@ -177,8 +179,18 @@ pub struct Finish {
     pub error: Option<Problem>,
     pub result: Option<Value>,
     pub plan: Option<Plan>,
-    /// What the directory now holds of the farm; recorded with the specification.
-    pub farm: Option<FarmFacts>,
+    /// What goes on record about the farm.
+    pub farm: Option<FarmRecord>,
+}
+
+/// What the end of a workflow puts on record about a farm.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "made once for each workflow")]
+pub enum FarmRecord {
+    /// What the directory now holds of it.
+    Deployed(FarmFacts),
+    /// It is gone; its row stays, so that what was there can be looked up.
+    Decommissioned { directory: DirectoryName, farm: FarmName },
 }
 
 /// What a successful deploy leaves on record about a farm.
@@ -233,6 +245,8 @@ pub enum FarmState {
     /// Asked for; no deploy has succeeded yet.
     Requested,
     Deployed,
+    /// Account and group are gone.
+    Decommissioned,
 }
 
 /// Which workflows to list; everything left out matches all.
@@ -290,6 +304,47 @@ pub enum ActOutcome {
     /// It is running (or must first be unwound): the wish is on record and a worker obeys it.
     Asked(Workflow),
     NotFound,
+}
+
+/// What a second person says of the plan that a workflow shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ruling {
+    pub approve: bool,
+    /// Of the plan that they saw.
+    pub plan_hash: String,
+    pub by: String,
+    pub reason: Option<String>,
+}
+
+/// What became of a [`Ruling`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum Decided {
+    Done(Box<Workflow>),
+    NotFound,
+    /// It waits for no approval.
+    NotAwaited(WorkflowState),
+    /// Who asked for it cannot decide.
+    Own,
+    /// It shows another plan by now.
+    OtherPlan {
+        waiting: String,
+    },
+    Expired {
+        at: DateTime<Utc>,
+    },
+}
+
+/// What became of the word of a person about hosts.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Acked {
+    Done(Box<Workflow>),
+    NotFound,
+    /// It waits for nobody's word about hosts.
+    NotAwaited(WorkflowState),
+    /// The step waits for no host.
+    NoSuchStep,
+    /// The step does not wait for this host.
+    NoSuchHost(String),
 }
 
 /// The answer to a sign of life.

@@ -1,6 +1,6 @@
 //! Requests come in: workflow, farm, key and event in one transaction.
 
-use domain::{Cause, FarmName, FarmSpec, Mode, Workflow, WorkflowId};
+use domain::{Cause, FarmName, FarmSpec, Lane, Mode, Workflow, WorkflowId};
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter,
@@ -123,9 +123,9 @@ async fn answer_again(
 }
 
 /// A farm that is asked for the first time gets its row; one on record only learns its last
-/// workflow. A dry run leaves no trace.
+/// workflow. A dry run and a question leave no trace.
 async fn record_farm(db: &impl ConnectionTrait, new: &NewWorkflow) -> Result<(), StoreError> {
-    if new.mode != Mode::Apply {
+    if new.mode != Mode::Apply || new.lane != Lane::Lifecycle {
         return Ok(());
     }
     match (&new.farm_spec, &new.farm) {

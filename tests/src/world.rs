@@ -9,17 +9,18 @@ use directory::ldap::{LdapDirectory, LdapOptions};
 use directory::{Directories, Directory};
 use domain::farm::FarmManifest;
 use domain::{
-    Clock, DirectoryName, FarmSpec, Lane, Mode, Rng, SystemClock, SystemRng, Workflow, WorkflowId,
-    WorkflowKind, WorkflowState,
+    Clock, DirectoryName, FarmName, FarmSpec, Lane, Mode, Rng, SystemClock, SystemRng, WaitReason, Workflow,
+    WorkflowId, WorkflowKind, WorkflowState,
 };
 use messages::{Bus, MemoryBus};
 use orchestrator::{EnvelopeWriter, Orchestrator, OrchestratorOptions, OutboxSignal, Settings};
 use secrecy::SecretString;
 use serde_json::json;
-use store::{NewWorkflow, Store, StoreOptions};
+use store::{Decided, NewWorkflow, Ruling, Store, StoreOptions};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use workers::engine::{LaneOptions, Timing, Worker, WorkerOptions};
+use workers::hosts::Hosts;
 use workers::{Environment, Registry};
 
 use crate::database::SqliteDatabase;
@@ -65,6 +66,8 @@ pub struct World {
     pub directory: Arc<dyn Directory>,
     pub registry: Registry,
     pub timing: Timing,
+    /// What workers do on hosts; nothing, until a test says otherwise.
+    pub hosts: Hosts,
     pub signal: OutboxSignal,
     shutdown: CancellationToken,
     _database: SqliteDatabase,
@@ -77,6 +80,7 @@ fn quick() -> Timing {
         skew: Duration::from_millis(500),
         step: Duration::from_secs(20),
         drain: Duration::from_secs(5),
+        approval: Duration::from_secs(3600),
     }
 }
 
@@ -114,6 +118,7 @@ impl World {
             directory,
             registry,
             timing: quick(),
+            hosts: Hosts::default(),
             signal,
             shutdown,
             _database: database,
@@ -124,6 +129,7 @@ impl World {
     pub fn environment(&self) -> Environment {
         Environment {
             directories: Directories::new([connect_to(&self.embedded)]),
+            hosts: self.hosts.clone(),
             clock: Arc::new(SystemClock),
             rng: Arc::new(SystemRng),
         }
@@ -131,8 +137,8 @@ impl World {
 
     pub fn start_worker(&self, name: &str) -> RunningWorker {
         let stop = self.shutdown.child_token();
-        let lane = LaneOptions {
-            lane: Lane::Lifecycle,
+        let lane = |lane| LaneOptions {
+            lane,
             slots: 16,
             environment: self.environment(),
             store: self.store.clone(),
@@ -143,7 +149,7 @@ impl World {
             registry: self.registry.clone(),
             clock: Arc::new(SystemClock),
             rng: Arc::new(SystemRng),
-            lanes: vec![lane],
+            lanes: vec![lane(Lane::Urgent), lane(Lane::Lifecycle)],
             timing: self.timing.clone(),
             committers: 2,
         });
@@ -155,18 +161,31 @@ impl World {
         RunningWorker { stop, runtime: Some(runtime), task: Some(task) }
     }
 
-    /// Asks for a workflow of any kind; the relay is woken as after a request.
+    /// Asks for a workflow of any kind, on the farm that its input describes.
     pub async fn submit(&self, kind: &str, mode: Mode, input: serde_json::Value) -> WorkflowId {
+        self.submit_for(kind, mode, None, input).await
+    }
+
+    /// Asks for a workflow on a farm; the relay is woken as after a request. An inspection goes
+    /// through the urgent lane, as everywhere.
+    pub async fn submit_for(
+        &self,
+        kind: &str,
+        mode: Mode,
+        farm: Option<&str>,
+        input: serde_json::Value,
+    ) -> WorkflowId {
         let spec = serde_json::from_value::<FarmSpec>(input.clone()).ok();
+        let named = farm.map(|name| FarmName::parse(name).expect("a farm name"));
         let now = SystemClock.now();
         let id = WorkflowId::new(now, &SystemRng);
         let new = NewWorkflow {
             id,
             kind: WorkflowKind::parse(kind).expect("a kind"),
             directory: DirectoryName::default(),
-            farm: spec.as_ref().map(|spec| spec.name.clone()),
+            farm: named.or_else(|| spec.as_ref().map(|spec| spec.name.clone())),
             hosts: spec.iter().flat_map(|spec| spec.hosts.iter().map(ToString::to_string)).collect(),
-            lane: Lane::Lifecycle,
+            lane: if kind == "inspect" { Lane::Urgent } else { Lane::Lifecycle },
             mode,
             requested_by: "a test".to_owned(),
             reason: None,
@@ -190,6 +209,28 @@ impl World {
         eventually(&what, Duration::from_secs(40), async || {
             let workflow = self.workflow(id).await;
             states.contains(&workflow.state).then_some(workflow)
+        })
+        .await
+    }
+
+    /// A second person approves what the workflow shows.
+    pub async fn approve(&self, id: WorkflowId) {
+        let plan = self.workflow(id).await.plan.expect("a plan to approve");
+        let ruling =
+            Ruling { approve: true, plan_hash: plan.hash, by: "a second person".to_owned(), reason: None };
+        let decided = self.store.decide(id, ruling, SystemClock.now()).await.expect("the store answers");
+        assert!(matches!(decided, Decided::Done(_)), "{decided:?}");
+        self.signal.wake();
+    }
+
+    /// As `finishes`, with a second person who approves whatever is asked.
+    pub async fn finishes_approved(&self, id: WorkflowId) -> Workflow {
+        eventually(&format!("workflow {id} is finished"), Duration::from_secs(60), async || {
+            let workflow = self.workflow(id).await;
+            if workflow.waiting.as_ref().is_some_and(|wait| wait.reason == WaitReason::Approval) {
+                self.approve(id).await;
+            }
+            workflow.state.is_finished().then_some(workflow)
         })
         .await
     }

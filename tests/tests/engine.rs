@@ -71,6 +71,7 @@ fn ok() -> Result<(), StepError> {
 
 fn registry(steps: Vec<Arc<dyn DynStep>>) -> Registry {
     Registry::default().with(Runbook {
+        needs_farm: false,
         kind: WorkflowKind::known("scripted"),
         steps,
         result: |cx| Ok(RunResult { result: cx.output::<Value>("last").unwrap_or_default(), farm: None }),

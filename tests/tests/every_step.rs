@@ -13,12 +13,39 @@ use tests::wait::eventually;
 use tests::world::{World, farm};
 use workers::{Registry, StepContext};
 
+const FARM: &str = "EveryStep";
+
+/// What a kind is asked for.
+struct Case {
+    /// The farm is deployed first.
+    on_a_farm: bool,
+    input: Value,
+}
+
 /// What each kind is asked for, and how its world is made ready.
-fn request(kind: &WorkflowKind) -> Value {
+fn request(kind: &WorkflowKind) -> Case {
     match kind.as_str() {
-        "deploy" => farm("EveryStep", "EveryStepHosts", &["Host1", "Host2", "Host3"]),
+        "deploy" => Case { on_a_farm: false, input: deployed() },
         other => panic!("say in tests/tests/every_step.rs what a {other} is asked for"),
     }
+}
+
+/// The farm that the others work on.
+fn deployed() -> Value {
+    farm(FARM, "EveryStepHosts", &["Host1", "Host2", "Host3"])
+}
+
+/// A world in which the kind can be asked for; the writes of its making are forgotten.
+async fn prepared(kind: &WorkflowKind) -> World {
+    let world = World::new().await;
+    if request(kind).on_a_farm {
+        let worker = world.start_worker("before");
+        let id = world.submit("deploy", Mode::Apply, deployed()).await;
+        assert_eq!(world.finishes(id).await.state, WorkflowState::Succeeded);
+        worker.stop().await;
+    }
+    world.faults.forget();
+    world
 }
 
 fn kinds() -> Vec<WorkflowKind> {
@@ -62,13 +89,13 @@ async fn snapshot(world: &World) -> Snapshot {
 }
 
 async fn run(world: &World, kind: &WorkflowKind) -> Workflow {
-    let id = world.submit(kind.as_str(), Mode::Apply, request(kind)).await;
-    world.finishes(id).await
+    let id = world.submit_for(kind.as_str(), Mode::Apply, Some(FARM), request(kind).input).await;
+    world.finishes_approved(id).await
 }
 
 /// The writes of a run on a clean slate, and what the directory then holds.
 async fn clean_run(kind: &WorkflowKind) -> (Vec<OperationKind>, Snapshot) {
-    let world = World::new().await;
+    let world = prepared(kind).await;
     let _worker = world.start_worker("clean");
     let done = run(&world, kind).await;
     assert_eq!(done.state, WorkflowState::Succeeded, "{kind}: {:?}", done.error);
@@ -86,7 +113,7 @@ fn at_write(writes: &[OperationKind], n: usize, kind: FaultKind) -> Fault {
 #[tokio::test(flavor = "multi_thread")]
 async fn run_twice_the_second_changes_nothing_and_says_so() {
     for kind in kinds() {
-        let world = World::new().await;
+        let world = prepared(&kind).await;
         let _worker = world.start_worker("one");
         assert_eq!(run(&world, &kind).await.state, WorkflowState::Succeeded);
         let (before, writes) = (snapshot(&world).await, world.faults.writes().len());
@@ -101,10 +128,10 @@ async fn run_twice_the_second_changes_nothing_and_says_so() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_writes_nothing_and_plans_every_write_of_the_real_run() {
     for kind in kinds() {
-        let world = World::new().await;
+        let world = prepared(&kind).await;
         let _worker = world.start_worker("one");
         let before = snapshot(&world).await;
-        let id = world.submit(kind.as_str(), Mode::Plan, request(&kind)).await;
+        let id = world.submit_for(kind.as_str(), Mode::Plan, Some(FARM), request(&kind).input).await;
         let planned = world.finishes(id).await;
         assert_eq!(planned.state, WorkflowState::Succeeded, "{kind}: {:?}", planned.error);
         assert_eq!((world.faults.writes(), snapshot(&world).await), (vec![], before));
@@ -130,7 +157,7 @@ async fn trouble_before_and_after_every_write_is_got_over_with_the_same_result()
                 FaultKind::Unavailable,
             ];
             for fault in faults {
-                let world = World::new().await;
+                let world = prepared(&kind).await;
                 let _worker = world.start_worker("one");
                 world.faults.inject(at_write(&writes, n, fault.clone()));
                 let done = run(&world, &kind).await;
@@ -155,7 +182,7 @@ async fn a_refusal_at_any_write_leaves_a_clean_slate() {
     for kind in kinds() {
         let (writes, _) = clean_run(&kind).await;
         for n in 0..writes.len() {
-            let world = World::new().await;
+            let world = prepared(&kind).await;
             let before = snapshot(&world).await;
             let _worker = world.start_worker("one");
             let refused =
@@ -174,7 +201,7 @@ async fn a_write_that_took_effect_unheard_and_is_then_refused_leaves_a_clean_sla
     for kind in kinds() {
         let (writes, _) = clean_run(&kind).await;
         for n in 0..writes.len().saturating_sub(1) {
-            let world = World::new().await;
+            let world = prepared(&kind).await;
             let before = snapshot(&world).await;
             let _worker = world.start_worker("one");
             world.faults.inject(at_write(&writes, n, FaultKind::CutAfterEffect));
@@ -217,17 +244,17 @@ async fn take_over(
     expected: &Snapshot,
 ) {
     let case = format!("{kind}, died at write {n} in {hang:?}");
-    let world = World::new().await;
+    let world = prepared(kind).await;
     let doomed = world.start_worker("doomed");
     world.faults.inject(at_write(writes, n, hang.clone()));
-    let id = world.submit(kind.as_str(), Mode::Apply, request(kind)).await;
+    let id = world.submit_for(kind.as_str(), Mode::Apply, Some(FARM), request(kind).input).await;
     eventually("the write hangs", Duration::from_secs(20), async || {
         (world.faults.hanging() == 1).then_some(())
     })
     .await;
     doomed.kill();
     let _heir = world.start_worker("heir");
-    let done = world.finishes(id).await;
+    let done = world.finishes_approved(id).await;
     assert_eq!(done.state, WorkflowState::Succeeded, "{case}: {:?}", done.error);
     assert_eq!(&snapshot(&world).await, expected, "{case}");
     // Who sent a write does not matter, that it was this workflow does: all count as its own.
@@ -242,14 +269,15 @@ async fn take_over(
 #[tokio::test(flavor = "multi_thread")]
 async fn undo_twice_is_undo_once_for_every_step() {
     for kind in kinds() {
-        let world = World::new().await;
+        let world = prepared(&kind).await;
         let before = snapshot(&world).await;
         let worker = world.start_worker("one");
         let done = run(&world, &kind).await;
         worker.stop().await;
         let runbook = world.registry.get(&kind).expect("registered").clone();
         let (id, directory) = (done.id, done.directory.clone());
-        let cx = StepContext::new(id, directory, Mode::Apply, world.environment(), request(&kind), None);
+        let input = request(&kind).input;
+        let cx = StepContext::new(id, directory, Mode::Apply, world.environment(), input, None);
         for (step, record) in runbook.steps.iter().zip(&done.steps).rev() {
             assert!(matches!(record.state, StepState::Succeeded | StepState::Skipped));
             let writes = record.outcome.as_ref().map(|outcome| outcome.writes.clone()).unwrap_or_default();

@@ -4,9 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use directory::{Directory, DirectoryWrite, ReadOnly};
-use domain::{DirectoryName, ErrorCode, Mode, WorkflowId};
+use domain::farm::HostActionsSpec;
+use domain::{DirectoryName, ErrorCode, FarmSpec, Mode, WorkflowId};
+use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use store::{Farm, FarmFacts, FarmState};
 use tokio::sync::OnceCell;
 
 use crate::engine::Lease;
@@ -25,6 +28,8 @@ pub struct StepContext {
     dc: OnceCell<Arc<dyn DirectoryWrite>>,
     lease: Option<Lease>,
     changed: bool,
+    farm: Option<Arc<Farm>>,
+    memo: Value,
 }
 
 impl StepContext {
@@ -37,8 +42,73 @@ impl StepContext {
         wanted_dc: Option<String>,
     ) -> Self {
         let (outputs, dc) = (HashMap::new(), OnceCell::new());
-        let (lease, changed) = (None, false);
-        Self { workflow_id, directory, mode, environment, input, outputs, wanted_dc, dc, lease, changed }
+        let (lease, changed, farm, memo) = (None, false, None, Value::Null);
+        Self {
+            workflow_id,
+            directory,
+            mode,
+            environment,
+            input,
+            outputs,
+            wanted_dc,
+            dc,
+            lease,
+            changed,
+            farm,
+            memo,
+        }
+    }
+
+    /// Gives the context what is on record about the workflow's farm.
+    #[must_use]
+    pub fn with_farm(mut self, farm: Option<Farm>) -> Self {
+        self.farm = farm.map(Arc::new);
+        self
+    }
+
+    /// The same world and the same outputs, in which nothing is written.
+    pub(crate) fn rehearsal(&self) -> Self {
+        let wanted_dc = self.pinned().map(str::to_owned).or_else(|| self.wanted_dc.clone());
+        let (id, directory, environment) =
+            (self.workflow_id, self.directory.clone(), self.environment.clone());
+        let cx = Self::new(id, directory, Mode::Plan, environment, self.input.clone(), wanted_dc);
+        Self { outputs: self.outputs.clone(), farm: self.farm.clone(), lease: self.lease.clone(), ..cx }
+    }
+
+    /// What is on record about the farm, whatever its state; `None` where there is nothing.
+    pub fn farm(&self) -> Option<&Farm> {
+        self.farm.as_deref()
+    }
+
+    /// What the last successful workflow left of the farm. A farm that is not deployed is an error.
+    pub fn facts(&self) -> Result<&FarmFacts, StepError> {
+        let farm = self.farm().filter(|farm| farm.state == FarmState::Deployed);
+        farm.and_then(|farm| farm.recorded.as_ref()).ok_or_else(|| {
+            StepError::fail(
+                ErrorCode::FarmNotDeployed,
+                "no deployed farm of that name is on record",
+                "deploy it first, or take a gMSA that others made on record with `farmhand farm import`",
+            )
+        })
+    }
+
+    /// How things are done on the hosts of the farm: as recorded, else as the input says.
+    pub fn host_actions(&self) -> Result<HostActionsSpec, StepError> {
+        let recorded = self.farm().and_then(|farm| farm.recorded.as_ref());
+        match recorded {
+            Some(facts) => Ok(facts.spec.host_actions.clone()),
+            None => Ok(self.input::<FarmSpec>()?.host_actions),
+        }
+    }
+
+    /// What this step put aside when it last waited.
+    pub fn memo<T: DeserializeOwned>(&self) -> Result<Option<T>, StepError> {
+        Option::<T>::deserialize(&self.memo)
+            .map_err(|e| fault(format!("what the step put aside cannot be read: {e}")))
+    }
+
+    pub fn set_memo(&mut self, memo: Value) {
+        self.memo = memo;
     }
 
     /// Binds the context to a lease: no write is sent once it is lost.

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use directory::{Decision, DirectoryError};
-use domain::{ErrorCode, Problem};
+use domain::{ErrorCode, Problem, WaitReason};
 
 /// A step's error says what happens next.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,6 +14,16 @@ pub enum StepError {
     Retry { after: Duration, problem: Problem },
     /// The write may have happened: read again at once, in the same run.
     ReadAgain(Problem),
+    /// Planned waiting: for a person's word, a host's answer, a moment. No fault.
+    Wait {
+        reason: WaitReason,
+        /// When it is looked at again by itself.
+        until: Option<DateTime<Utc>>,
+        /// What is awaited, and what a person can do about it.
+        problem: Problem,
+        /// What the step wants to find again with [`crate::StepContext::memo`]; `None` keeps what it has.
+        memo: Option<serde_json::Value>,
+    },
     /// A person must do something first; then they resume the workflow.
     Park(Problem),
     /// It can never work as asked: what this workflow changed is undone.
@@ -28,9 +39,20 @@ impl StepError {
         Self::Park(Problem::new(code, message, hint))
     }
 
+    /// For steps behind a point of no return: what failed is left to a person instead of undoing
+    /// all that went before.
+    #[must_use]
+    pub fn or_park(self) -> Self {
+        match self {
+            Self::Fail(problem) => Self::Park(problem),
+            other => other,
+        }
+    }
+
     pub fn problem(&self) -> &Problem {
         match self {
             Self::Retry { problem, .. }
+            | Self::Wait { problem, .. }
             | Self::ReadAgain(problem)
             | Self::Park(problem)
             | Self::Fail(problem) => problem,

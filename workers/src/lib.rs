@@ -9,6 +9,7 @@ pub mod context;
 pub mod engine;
 pub mod environment;
 pub mod error;
+pub mod hosts;
 pub mod registry;
 pub mod runbook;
 pub mod runbooks;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::WorkflowKind;
 use serde_json::Value;
-use store::FarmFacts;
+use store::FarmRecord;
 
 use crate::step::DynStep;
 use crate::{StepContext, StepError};
@@ -15,12 +15,14 @@ pub struct RunResult {
     /// The workflow's `result`.
     pub result: Value,
     /// What goes on record about the farm.
-    pub farm: Option<FarmFacts>,
+    pub farm: Option<FarmRecord>,
 }
 
 /// A workflow kind as a list of steps, carried out in order.
 pub struct Runbook {
     pub kind: WorkflowKind,
+    /// It works on a farm on record: the record is loaded before the first step.
+    pub needs_farm: bool,
     pub steps: Vec<Arc<dyn DynStep>>,
     /// From the steps' outputs to the workflow's result; pure.
     pub result: fn(&StepContext) -> Result<RunResult, StepError>,

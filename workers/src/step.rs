@@ -15,7 +15,7 @@
 //! back in reverse order, comparing before it writes.
 
 use async_trait::async_trait;
-use domain::{Change, Write};
+use domain::{Change, HostWork, Write};
 use serde_json::Value;
 
 use crate::engine::execute;
@@ -26,6 +26,8 @@ use crate::{StepContext, StepError};
 pub struct StepPlan {
     /// In the order in which they are sent. Empty: all is as wanted.
     pub changes: Vec<Change>,
+    /// What is to be done on hosts, after the changes are in the directory.
+    pub host_actions: Vec<HostWork>,
     /// One line for people: what was found and what is to be done.
     pub detail: String,
     /// What the output is expected to be; later steps of a dry run work from it.
@@ -36,7 +38,12 @@ pub struct StepPlan {
 
 impl StepPlan {
     pub fn new(changes: Vec<Change>, detail: impl Into<String>, expected: Value) -> Self {
-        Self { changes, detail: detail.into(), expected, skipped: false }
+        Self { changes, host_actions: Vec::new(), detail: detail.into(), expected, skipped: false }
+    }
+
+    /// Work on hosts.
+    pub fn on_hosts(host_actions: Vec<HostWork>, detail: impl Into<String>, expected: Value) -> Self {
+        Self { host_actions, ..Self::new(Vec::new(), detail, expected) }
     }
 
     /// Nothing to do: the directory is as wanted.
@@ -45,7 +52,7 @@ impl StepPlan {
     }
 
     pub fn skip(detail: impl Into<String>) -> Self {
-        Self { changes: Vec::new(), detail: detail.into(), expected: Value::Null, skipped: true }
+        Self { skipped: true, ..Self::new(Vec::new(), detail, Value::Null) }
     }
 }
 
@@ -65,6 +72,11 @@ pub trait Step: Send + Sync + 'static {
     /// Stable, kebab-case; outputs are stored under it.
     fn name(&self) -> &'static str;
 
+    /// The engine rehearses the steps that follow and waits for approval of their plan.
+    fn is_approval(&self) -> bool {
+        false
+    }
+
     async fn check(&self, cx: &StepContext) -> Result<Self::Observed, StepError>;
 
     fn plan(&self, cx: &StepContext, observed: &Self::Observed) -> Result<StepPlan, StepError>;
@@ -80,6 +92,7 @@ pub trait Step: Send + Sync + 'static {
 #[async_trait]
 pub trait DynStep: Send + Sync + 'static {
     fn name(&self) -> &'static str;
+    fn is_approval(&self) -> bool;
     /// `check`, then `plan`.
     async fn assess(&self, cx: &StepContext) -> Result<StepPlan, StepError>;
     async fn verify(&self, cx: &StepContext, plan: &StepPlan) -> Result<Verified, StepError>;
@@ -90,6 +103,10 @@ pub trait DynStep: Send + Sync + 'static {
 impl<S: Step> DynStep for S {
     fn name(&self) -> &'static str {
         Step::name(self)
+    }
+
+    fn is_approval(&self) -> bool {
+        Step::is_approval(self)
     }
 
     async fn assess(&self, cx: &StepContext) -> Result<StepPlan, StepError> {

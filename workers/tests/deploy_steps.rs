@@ -56,6 +56,7 @@ impl World {
         let directory: Arc<dyn Directory> = Arc::new(LdapDirectory::new(options).expect("valid options"));
         let environment = Environment {
             directories: Directories::new([directory]),
+            hosts: workers::hosts::Hosts::default(),
             clock: Arc::new(SystemClock),
             rng: Arc::new(SystemRng),
         };

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{AccountSpec, FarmManifest, FarmSpec, MembershipMode, MembershipSpec};
+use super::{AccountSpec, FarmManifest, FarmSpec, HostActionsSpec, MembershipMode, MembershipSpec};
 use crate::name::NameError;
 use crate::{
     AccountName, DirectoryName, Dn, DnsHostName, EncryptionTypes, ErrorCode, FarmName,
@@ -50,9 +50,10 @@ impl FarmManifest {
         let account = self.account(&mut findings);
         let membership = self.membership(&mut findings);
         let hosts = self.hosts(&mut findings);
+        let host_actions = self.host_actions(&mut findings);
         match (name, directory, account, membership) {
             (Some(name), Some(directory), Some(account), Some(membership)) if findings.0.is_empty() => {
-                Ok(FarmSpec { name, directory, account, membership, hosts })
+                Ok(FarmSpec { name, directory, account, membership, hosts, host_actions })
             }
             _ => Err(invalid(findings.0)),
         }
@@ -175,6 +176,37 @@ impl FarmManifest {
         Some(MembershipSpec { mode: manifest.mode, group, create_group, group_container })
     }
 
+    fn host_actions(&self, findings: &mut Findings) -> HostActionsSpec {
+        let Some(manifest) = &self.spec.host_actions else { return HostActionsSpec::default() };
+        let adapter = manifest.adapter.as_deref().and_then(|text| {
+            let parsed = text.parse();
+            parsed
+                .map_err(|_| {
+                    let message = format!("none, manual or command, this is {text:?}");
+                    findings.add("spec.hostActions.adapter", "value", message);
+                })
+                .ok()
+        });
+        for (at, service) in manifest.services.iter().enumerate() {
+            let field = format!("spec.hostActions.services[{at}]");
+            // `/` and `\\` are not allowed in a service's name (CreateServiceW).
+            let bad = |c: char| c.is_control() || matches!(c, '/' | '\\');
+            if service.is_empty() || service.chars().count() > MAX_SERVICE_NAME || service.contains(bad) {
+                let message =
+                    format!("a service name has 1 to {MAX_SERVICE_NAME} characters, no / and no \\");
+                findings.add(&field, "service-name", message);
+            }
+        }
+        let wave = manifest.wave.and_then(|wave| match u16::try_from(wave) {
+            Ok(wave @ 1..=1000) => Some(wave),
+            _ => {
+                findings.add("spec.hostActions.wave", "range", format!("1 to 1000, this is {wave}"));
+                None
+            }
+        });
+        HostActionsSpec { adapter, services: manifest.services.clone(), wave }
+    }
+
     fn hosts(&self, findings: &mut Findings) -> Vec<PrincipalRef> {
         let mut seen = HashSet::new();
         let mut hosts = Vec::new();
@@ -189,6 +221,9 @@ impl FarmManifest {
         hosts
     }
 }
+
+/// Longest name of a Windows service (CreateServiceW).
+const MAX_SERVICE_NAME: usize = 256;
 
 fn invalid(violations: Vec<Violation>) -> Problem {
     let fields: Vec<_> = violations.iter().map(|v| format!("{}: {}", v.field, v.message)).collect();

@@ -8,6 +8,7 @@ use domain::Lane;
 use messages::Bus;
 use store::Store;
 use workers::engine::{LaneOptions, Timing, Worker, WorkerOptions};
+use workers::hosts::Hosts;
 use workers::{Environment, Registry};
 
 use super::{clock, rng};
@@ -28,7 +29,12 @@ pub fn build(settings: &Settings, name: String, bus: Arc<dyn Bus>, parts: LanePa
             Lane::Urgent => (&parts.urgent_store, &parts.urgent_directories),
             Lane::Lifecycle | Lane::Checks => (&parts.store, &parts.directories),
         };
-        let environment = Environment { directories: directories.clone(), clock: clock(), rng: rng() };
+        let environment = Environment {
+            directories: directories.clone(),
+            hosts: Hosts::default(),
+            clock: clock(),
+            rng: rng(),
+        };
         LaneOptions { lane: *lane, slots: settings.worker.slots(*lane), environment, store: store.clone() }
     });
     let lease = Duration::from_secs(settings.worker.lease_seconds);

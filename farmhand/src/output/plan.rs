@@ -1,13 +1,16 @@
 //! A plan: every attribute that would be written.
 
-use domain::{AttributeOp, AttributeValue, Change, ChangeKind, Plan};
+use std::fmt::Write as _;
+
+use domain::{AttributeOp, AttributeValue, Change, ChangeKind, HostWork, Plan};
 
 use super::{render, table};
 
 /// One row for each attribute: object, operation, attribute, before and after.
 pub fn text(plan: Option<&Plan>) -> String {
     let changes = plan.map(|plan| plan.changes.as_slice()).unwrap_or_default();
-    if changes.is_empty() {
+    let hosts = plan.map(|plan| plan.host_actions.as_slice()).unwrap_or_default();
+    if changes.is_empty() && hosts.is_empty() {
         return "No change: the directory is as wanted. Nothing was written.".to_owned();
     }
     let mut table = table(&["DN", "operation", "attribute", "before → after"]);
@@ -18,7 +21,21 @@ pub fn text(plan: Option<&Plan>) -> String {
     }
     let attributes: usize = changes.iter().map(|change| change.attributes.len()).sum();
     let (writes, values) = (count(changes.len(), "write"), count(attributes, "attribute"));
-    format!("{}\n{writes}, {values}. Nothing was written.", render(&table))
+    let mut text = format!("{}\n{writes}, {values}", render(&table));
+    if !hosts.is_empty() {
+        let _ = write!(text, "\n{}\n{}", on_hosts(hosts), count(hosts.len(), "host"));
+    }
+    text + ". Nothing was written."
+}
+
+/// One row for each host: what is done there.
+fn on_hosts(hosts: &[HostWork]) -> String {
+    let mut table = table(&["host", "account", "done there"]);
+    for work in hosts {
+        let lines: Vec<_> = work.each().map(|action| action.powershell()).collect();
+        table.add_row([work.host.name.clone(), work.account.to_string(), lines.join("\n")]);
+    }
+    render(&table)
 }
 
 fn count(number: usize, what: &str) -> String {
@@ -69,25 +86,28 @@ mod tests {
     #[test]
     fn every_attribute_has_its_row_and_the_end_says_that_nothing_was_written() {
         let dn = |text: &str| Dn::parse(text).expect("valid");
-        let plan = Plan::new(vec![
-            Change::add(
-                dn("CN=G,DC=x"),
-                vec![
-                    AttributeChange::new("objectClass", ["group"]),
-                    AttributeChange::new(
-                        "nTSecurityDescriptor",
-                        [AttributeValue::bytes(vec![1], "read: Host1$")],
-                    ),
-                ],
-            ),
-            Change::modify(
-                dn("CN=H,DC=x"),
-                vec![
-                    AttributeChange::values("member", vec!["CN=b,DC=x".into()], vec!["CN=a,DC=x".into()]),
-                    AttributeChange::set("description", vec!["old".into()], vec![]),
-                ],
-            ),
-        ]);
+        let plan = Plan::new(
+            vec![
+                Change::add(
+                    dn("CN=G,DC=x"),
+                    vec![
+                        AttributeChange::new("objectClass", ["group"]),
+                        AttributeChange::new(
+                            "nTSecurityDescriptor",
+                            [AttributeValue::bytes(vec![1], "read: Host1$")],
+                        ),
+                    ],
+                ),
+                Change::modify(
+                    dn("CN=H,DC=x"),
+                    vec![
+                        AttributeChange::values("member", vec!["CN=b,DC=x".into()], vec!["CN=a,DC=x".into()]),
+                        AttributeChange::set("description", vec!["old".into()], vec![]),
+                    ],
+                ),
+            ],
+            vec![],
+        );
         insta::assert_snapshot!(text(Some(&plan)));
     }
 

@@ -143,7 +143,7 @@ fn sample_workflow() -> Workflow {
     let mut step = StepRecord::pending(0, "group");
     step.error = Some(problem.clone());
     step.intent = Some(domain::step::Intent { dc: "dc1".to_owned(), changes: vec![change.clone()], at: now });
-    step.outcome = Some(StepOutcome { output: json!({}), writes: vec![write] });
+    step.outcome = Some(StepOutcome { output: json!({}), writes: vec![write], ..StepOutcome::default() });
     Workflow {
         id: SOME_ID.parse().expect("an id"),
         kind: WorkflowKind::DEPLOY,
@@ -159,7 +159,7 @@ fn sample_workflow() -> Workflow {
         started_at: None,
         finished_at: None,
         waiting: Some(Wait { reason: WaitReason::Retry, until: None, detail: String::new() }),
-        plan: Some(Plan::new(vec![change])),
+        plan: Some(Plan::new(vec![change], vec![])),
         steps: vec![step],
         error: Some(problem),
         result: None,

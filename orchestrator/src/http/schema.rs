@@ -69,10 +69,81 @@ pub(crate) struct Wait {
 }
 
 #[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
 pub(crate) struct Plan {
     changes: Vec<Change>,
-    /// SHA-256 over the changes; an approval is bound to it.
+    /// What would be done on hosts. Left out when empty.
+    #[schema(required = false)]
+    host_actions: Vec<HostWork>,
+    /// SHA-256 over changes and host actions; an approval is bound to it.
     hash: String,
+}
+
+/// What is done on one host, in order.
+#[derive(ToSchema)]
+pub(crate) struct HostWork {
+    host: MemberHost,
+    account: String,
+    /// Each `{action}`: purge-tickets, install, test, uninstall, or restart-service with `service`.
+    actions: Vec<Value>,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct MemberHost {
+    name: String,
+    sid: String,
+    dns_host_name: Option<String>,
+}
+
+/// The work on one host with its outcome.
+#[derive(ToSchema)]
+pub(crate) struct HostTask {
+    host: MemberHost,
+    account: String,
+    actions: Vec<Value>,
+    /// What a person runs there.
+    powershell: Vec<String>,
+    state: HostTaskState,
+    #[schema(required = false)]
+    detail: Option<String>,
+    #[schema(required = false)]
+    by: Option<String>,
+    #[schema(required = false)]
+    at: Option<DateTime<Utc>>,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(crate) enum HostTaskState {
+    Pending,
+    Asked,
+    Succeeded,
+    Failed,
+    Skipped,
+}
+
+/// A second person's approval, bound to a plan's hash.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct Approval {
+    plan_hash: String,
+    requested_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+    #[schema(required = false)]
+    decision: Option<Verdict>,
+    /// Earlier ones; void since the plan changed. Left out when empty.
+    #[schema(required = false)]
+    voided: Vec<Value>,
+}
+
+#[derive(ToSchema)]
+pub(crate) struct Verdict {
+    approved: bool,
+    by: String,
+    at: DateTime<Utc>,
+    #[schema(required = false)]
+    reason: Option<String>,
 }
 
 /// One LDAP write.
@@ -156,6 +227,14 @@ pub(crate) struct Intent {
 pub(crate) struct StepOutcome {
     output: Value,
     writes: Vec<Write>,
+    /// Left out when empty.
+    #[schema(required = false)]
+    hosts: Vec<HostTask>,
+    #[schema(required = false)]
+    approval: Option<Approval>,
+    /// What a waiting step keeps for its next attempt.
+    #[schema(required = false)]
+    memo: Option<Value>,
 }
 
 #[derive(ToSchema)]
@@ -215,6 +294,7 @@ pub(crate) struct Metadata {
 }
 
 #[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
 pub(crate) struct FarmManifestSpec {
     #[schema(default = "default")]
     directory: Option<String>,
@@ -225,6 +305,19 @@ pub(crate) struct FarmManifestSpec {
     /// `Host1`, `Host1$`, a DN or a SID.
     #[schema(required = false)]
     hosts: Vec<String>,
+    host_actions: Option<HostActionsManifest>,
+}
+
+/// How things are done on the farm's hosts.
+#[derive(ToSchema)]
+pub(crate) struct HostActionsManifest {
+    /// none, manual or command. Left out: as the workers are configured.
+    adapter: Option<String>,
+    /// Windows services that run as the account.
+    #[schema(required = false)]
+    services: Vec<String>,
+    /// Hosts at a time: 1 to 1000.
+    wave: Option<u16>,
 }
 
 /// Named after the parameters of New-ADServiceAccount.
@@ -289,16 +382,21 @@ pub(crate) struct Farm {
 pub(crate) enum FarmState {
     Requested,
     Deployed,
+    Decommissioned,
 }
 
 /// The manifest, judged, with its defaults filled in.
 #[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
 pub(crate) struct FarmSpec {
     name: String,
     directory: String,
     account: AccountSpec,
     membership: MembershipSpec,
     hosts: Vec<String>,
+    /// Left out where nothing is said.
+    #[schema(required = false)]
+    host_actions: Option<HostActionsManifest>,
 }
 
 #[derive(ToSchema)]

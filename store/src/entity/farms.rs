@@ -31,6 +31,7 @@ impl ActiveModelBehavior for ActiveModel {}
 
 pub const REQUESTED: &str = "requested";
 pub const DEPLOYED: &str = "deployed";
+pub const DECOMMISSIONED: &str = "decommissioned";
 
 impl TryFrom<Model> for Farm {
     type Error = StoreError;
@@ -43,6 +44,7 @@ impl TryFrom<Model> for Farm {
             state: match row.state.as_str() {
                 REQUESTED => FarmState::Requested,
                 DEPLOYED => FarmState::Deployed,
+                DECOMMISSIONED => FarmState::Decommissioned,
                 _ => return Err(cell("state").inconsistent()),
             },
             spec: cell("spec").json(&row.spec)?,

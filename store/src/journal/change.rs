@@ -1,7 +1,7 @@
 //! A journal entry as columns.
 
 use chrono::{DateTime, Utc};
-use domain::{WorkflowEvent, WorkflowState};
+use domain::{Wait, WorkflowEvent, WorkflowState};
 use sea_orm::Value;
 use serde::Serialize;
 use uuid::Uuid;
@@ -49,13 +49,10 @@ impl Change {
             }
             WorkflowChange::Pin { dc } => Self { pinned_dc: Some(clean(dc)), ..nothing },
             WorkflowChange::Unwind { error } => Self { unwinding: Some(to_json(error)?), ..nothing },
-            WorkflowChange::Wait(wait) => Self {
-                state: Some(WorkflowState::Running.next(WorkflowEvent::Wait)?),
-                waiting_for: Some(wait.reason.to_string()),
-                due_at: wait.until,
-                waiting_detail: Some(clean(&wait.detail)),
-                ..nothing
-            },
+            WorkflowChange::Wait(wait) => Self::wait(wait)?,
+            WorkflowChange::AwaitApproval { wait, plan } => {
+                Self { plan: Some(to_json(plan)?), ..Self::wait(wait)? }
+            }
             WorkflowChange::Pause => {
                 Self { state: Some(WorkflowState::Running.next(WorkflowEvent::Pause)?), ..nothing }
             }
@@ -65,6 +62,16 @@ impl Change {
                 ..nothing
             },
             WorkflowChange::Finish(finish) => Self::finish(finish, now)?,
+        })
+    }
+
+    fn wait(wait: &Wait) -> Result<Self, StoreError> {
+        Ok(Self {
+            state: Some(WorkflowState::Running.next(WorkflowEvent::Wait)?),
+            waiting_for: Some(wait.reason.to_string()),
+            due_at: wait.until,
+            waiting_detail: Some(clean(&wait.detail)),
+            ..Self::default()
         })
     }
 
@@ -83,6 +90,7 @@ impl Change {
         matches!(
             change,
             WorkflowChange::Wait(_)
+                | WorkflowChange::AwaitApproval { .. }
                 | WorkflowChange::Pause
                 | WorkflowChange::Release
                 | WorkflowChange::Finish(_)

@@ -7,11 +7,16 @@ use sea_orm::{ConnectionTrait, EntityTrait, QueryFilter};
 use uuid::Uuid;
 
 use crate::entity::workflows::{Column, Entity, Model};
-use crate::farms::record_deployed;
+use crate::farms::record;
 use crate::sql::one_of;
 use crate::{Control, JournalEntry, Store, StoreError, WorkflowChange};
 
 use super::Held;
+
+/// Whether the workflow comes to rest where a person's wish would otherwise be forgotten.
+fn rests(change: &WorkflowChange) -> bool {
+    matches!(change, WorkflowChange::Wait(_) | WorkflowChange::AwaitApproval { .. } | WorkflowChange::Pause)
+}
 
 impl Store {
     /// Within the transaction that wrote the entries; those that lost their lease are passed over.
@@ -29,16 +34,16 @@ impl Store {
             let Some(control) = held.get(&id) else { continue };
             match (&entry.change, control) {
                 (WorkflowChange::Finish(finish), _) => {
-                    if let Some(facts) = &finish.farm {
-                        record_deployed(db, facts, id, entry.now).await?;
+                    if let Some(farm) = &finish.farm {
+                        record(db, farm, id, entry.now).await?;
                     }
                     finished.push(id);
                 }
                 (WorkflowChange::Release, _) => handed_over.push(id),
-                (WorkflowChange::Wait(_) | WorkflowChange::Pause, Some(Control::Cancel)) => {
-                    cancelled.push(id)
-                }
-                (WorkflowChange::Wait(_) | WorkflowChange::Pause, Some(Control::Pause)) => paused.push(id),
+                (change, Some(control)) if rests(change) => match control {
+                    Control::Cancel => cancelled.push(id),
+                    Control::Pause => paused.push(id),
+                },
                 _ => {}
             }
         }

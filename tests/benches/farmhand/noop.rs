@@ -38,6 +38,7 @@ impl Step for NoOp {
 
 pub fn runbook() -> Runbook {
     Runbook {
+        needs_farm: false,
         kind: WorkflowKind::known(KIND),
         steps: NAMES.map(|name| Arc::new(NoOp(name)) as Arc<dyn DynStep>).to_vec(),
         result: |_| Ok(RunResult::default()),

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 use workers::engine::{LaneOptions, Timing, Worker, WorkerOptions};
+use workers::hosts::Hosts;
 use workers::{Environment, Registry};
 
 use crate::finished::Finished;
@@ -108,8 +109,12 @@ impl Ours {
 
     fn start_worker(&self) {
         let directory: Arc<dyn Directory> = self.directory.clone();
-        let environment =
-            Environment { directories: Directories::new([directory]), clock: clock(), rng: rng() };
+        let environment = Environment {
+            directories: Directories::new([directory]),
+            hosts: Hosts::default(),
+            clock: clock(),
+            rng: rng(),
+        };
         let lane =
             LaneOptions { lane: Lane::Lifecycle, slots: SLOTS, environment, store: self.store.clone() };
         let worker = Worker::new(WorkerOptions {

@@ -4,7 +4,9 @@ use domain::{
     Cause, Dn, Plan, Sid, StepRecord, StepState, WaitReason, WorkflowEvent, WorkflowId, WorkflowState,
 };
 use serde_json::json;
-use store::{Action, Claim, Committed, Control, FarmFacts, FarmState, Finish, StoreError, WorkflowChange};
+use store::{
+    Action, Claim, Committed, Control, FarmFacts, FarmRecord, FarmState, Finish, StoreError, WorkflowChange,
+};
 
 use crate::kit::*;
 
@@ -194,7 +196,7 @@ pub async fn a_finish_records_the_farm(world: World) {
             error: None,
             result: None,
             plan: None,
-            farm: facts,
+            farm: facts.map(FarmRecord::Deployed),
         })
     };
     let claimed = world.claimed(id, 1).await;
@@ -217,7 +219,7 @@ pub async fn a_dry_run_ends_with_its_plan(world: World) {
     let id = world.check(0).await;
     let claimed = world.claimed(id, 1).await;
     let dn = Dn::parse("CN=G,DC=x").expect("a DN");
-    let plan = Plan::new(vec![domain::Change::delete(dn, Vec::new())]);
+    let plan = Plan::new(vec![domain::Change::delete(dn, Vec::new())], vec![]);
     let end = Finish {
         event: WorkflowEvent::Succeed,
         error: None,

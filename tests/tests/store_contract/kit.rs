@@ -299,7 +299,11 @@ pub fn done(index: u16, name: &str) -> StepRecord {
         started_at: Some(at(1)),
         finished_at: Some(at(2) + chrono::Duration::microseconds(123_456)),
         detail: Some("nothing to do".to_owned()),
-        outcome: Some(StepOutcome { output: json!({ "sid": "S-1-5-21-1-2-3-1104" }), writes: Vec::new() }),
+        outcome: Some(StepOutcome {
+            output: json!({ "sid": "S-1-5-21-1-2-3-1104" }),
+            writes: Vec::new(),
+            ..StepOutcome::default()
+        }),
         ..StepRecord::pending(index, name)
     }
 }
@@ -314,6 +318,6 @@ pub fn wrote(index: u16, name: &str) -> StepRecord {
         object_guid: None,
         at: at(2),
     };
-    let outcome = StepOutcome { output: json!(null), writes: vec![write] };
+    let outcome = StepOutcome { output: json!(null), writes: vec![write], ..StepOutcome::default() };
     StepRecord { changed: Some(true), outcome: Some(outcome), ..done(index, name) }
 }

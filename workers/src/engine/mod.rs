@@ -10,8 +10,10 @@
 //! message, keeps the workflow alive. Whatever happens to this process, the reaper emits the
 //! workflow again when the lease has run out.
 
+mod approve;
 pub mod backoff;
 pub mod execute;
+mod hosts;
 mod intake;
 mod journal;
 mod lease;
@@ -56,6 +58,8 @@ pub struct Timing {
     pub skew: Duration,
     /// How long one attempt of one step may take.
     pub step: Duration,
+    /// How long a request for approval stays open.
+    pub approval: Duration,
     /// How long running workflows get to reach a step boundary when the worker stops.
     pub drain: Duration,
 }
@@ -66,6 +70,7 @@ impl Default for Timing {
             lease: Duration::from_secs(30),
             skew: Duration::from_secs(5),
             step: Duration::from_secs(300),
+            approval: Duration::from_secs(72 * 3600),
             drain: Duration::from_secs(20),
         }
     }

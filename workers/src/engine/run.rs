@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use domain::step::Intent;
 use domain::{
-    ErrorCode, Mode, Plan, Problem, StepEvent, StepOutcome, StepRecord, StepState, Wait, WaitReason,
-    WorkflowEvent,
+    ErrorCode, HostTask, Mode, Plan, Problem, StepEvent, StepOutcome, StepRecord, StepState, Wait,
+    WaitReason, Workflow, WorkflowEvent,
 };
 use futures::FutureExt as _;
-use store::{Claimed, Committed, Control, Finish, JournalEntry, WorkflowChange};
+use store::{Claimed, Committed, Control, Farm, Finish, JournalEntry, StoreError, WorkflowChange};
 use tracing::Instrument as _;
 
 use super::journal::JournalError;
@@ -26,6 +26,8 @@ const READ_AGAIN: u32 = 3;
 const READ_AGAIN_PAUSE: Duration = Duration::from_millis(100);
 /// A kind that this worker does not know may be known to a newer one beside it.
 const UNKNOWN_RUNBOOK_PAUSE: Duration = Duration::from_secs(60);
+/// After a farm's record could not be read.
+const FARM_UNREAD_PAUSE: Duration = Duration::from_secs(5);
 
 /// Why a run stops without having reached an end: somebody else goes on, or later.
 #[derive(Debug)]
@@ -78,8 +80,16 @@ async fn drive(shared: &Shared, claimed: Claimed, lease: Lease) -> Result<(), St
     lease.note(claimed.control);
     let workflow = &claimed.workflow;
     let Some(runbook) = shared.registry.get(&workflow.kind).cloned() else {
-        let entry = unknown_runbook(shared, &claimed);
+        let detail = format!("no worker that took it knows the kind {}", workflow.kind);
+        let entry = not_now(shared, &claimed, UNKNOWN_RUNBOOK_PAUSE, detail);
         return answer(shared.journal.commit(entry).await, &lease).map(drop);
+    };
+    let farm = match record_of_farm(shared, workflow, runbook.needs_farm).await {
+        Ok(farm) => farm,
+        Err(error) => {
+            let entry = not_now(shared, &claimed, FARM_UNREAD_PAUSE, format!("the farm's record: {error}"));
+            return answer(shared.journal.commit(entry).await, &lease).map(drop);
+        }
     };
     let cx = StepContext::new(
         workflow.id,
@@ -89,7 +99,8 @@ async fn drive(shared: &Shared, claimed: Claimed, lease: Lease) -> Result<(), St
         claimed.input.clone(),
         claimed.pinned_dc.clone(),
     )
-    .under(lease.clone());
+    .under(lease.clone())
+    .with_farm(farm);
     let records = workflow.steps.iter().filter(|step| step.attempts > 0).cloned().collect();
     let (begun, pinned) = (!workflow.steps.is_empty(), claimed.pinned_dc.is_some());
     let mut run = Run { shared, runbook, cx, lease, claimed, records, begun, pinned };
@@ -99,10 +110,21 @@ async fn drive(shared: &Shared, claimed: Claimed, lease: Lease) -> Result<(), St
     }
 }
 
-fn unknown_runbook(shared: &Shared, claimed: &Claimed) -> JournalEntry {
+async fn record_of_farm(
+    shared: &Shared,
+    workflow: &Workflow,
+    needed: bool,
+) -> Result<Option<Farm>, StoreError> {
+    match &workflow.farm {
+        Some(farm) if needed => shared.store.farm(&workflow.directory, farm).await,
+        _ => Ok(None),
+    }
+}
+
+/// Back to rest before the first step.
+fn not_now(shared: &Shared, claimed: &Claimed, pause: Duration, detail: String) -> JournalEntry {
     let now = shared.clock.now();
-    let detail = format!("no worker that took it knows the kind {}", claimed.workflow.kind);
-    let wait = Wait { reason: WaitReason::Retry, until: Some(now + UNKNOWN_RUNBOOK_PAUSE), detail };
+    let wait = Wait { reason: WaitReason::Retry, until: Some(now + pause), detail };
     JournalEntry {
         workflow_id: claimed.workflow.id,
         fencing_token: claimed.fencing_token,
@@ -210,6 +232,7 @@ impl Run<'_> {
     async fn attempt(&mut self, step: &dyn DynStep, record: &mut StepRecord) -> Result<(), Attempt> {
         let lease = self.lease.clone();
         let limit = self.shared.timing.step;
+        self.cx.set_memo(record.outcome.as_ref().map(|outcome| outcome.memo.clone()).unwrap_or_default());
         tokio::select! {
             outcome = AssertUnwindSafe(self.ensure(step, record)).catch_unwind() => outcome.unwrap_or_else(|_| {
                 Err(Attempt::Failed(StepError::fail(
@@ -233,6 +256,9 @@ impl Run<'_> {
     /// check → plan → intent → apply → verify.
     async fn ensure(&mut self, step: &dyn DynStep, record: &mut StepRecord) -> Result<(), Attempt> {
         self.resolve(record).await?;
+        if step.is_approval() && self.cx.mode == Mode::Apply {
+            return self.approve(record).await;
+        }
         let plan = step.assess(&self.cx).await?;
         if self.cx.mode == Mode::Plan || plan.skipped {
             self.conclude_unwritten(record, plan);
@@ -241,10 +267,14 @@ impl Run<'_> {
         if !plan.changes.is_empty() {
             self.write(record, &plan).await?;
         }
+        if !plan.host_actions.is_empty() {
+            self.act_on_hosts(record, &plan.host_actions).await?;
+        }
         let verified = step.verify(&self.cx, &plan).await?;
         let outcome = record.outcome.get_or_insert_default();
         outcome.output = verified.output;
-        record.changed = Some(!outcome.writes.is_empty());
+        outcome.memo = serde_json::Value::Null;
+        record.changed = Some(!outcome.writes.is_empty() || !outcome.hosts.is_empty());
         self.conclude(record, StepEvent::Succeed, verified.detail);
         Ok(())
     }
@@ -286,8 +316,9 @@ impl Run<'_> {
 
     fn conclude_unwritten(&self, record: &mut StepRecord, plan: StepPlan) {
         let event = if plan.skipped { StepEvent::Skip } else { StepEvent::Succeed };
-        record.changed = Some(!plan.changes.is_empty());
-        record.outcome = Some(StepOutcome { output: plan.expected, writes: Vec::new() });
+        record.changed = Some(!plan.changes.is_empty() || !plan.host_actions.is_empty());
+        let hosts = plan.host_actions.into_iter().map(HostTask::pending).collect();
+        record.outcome = Some(StepOutcome { output: plan.expected, hosts, ..StepOutcome::default() });
         if !plan.changes.is_empty() {
             let dc = self.cx.pinned().unwrap_or_default().to_owned();
             record.intent = Some(Intent { dc, changes: plan.changes, at: self.shared.clock.now() });
@@ -295,7 +326,7 @@ impl Run<'_> {
         self.conclude(record, event, plan.detail);
     }
 
-    fn conclude(&self, record: &mut StepRecord, event: StepEvent, detail: String) {
+    pub(super) fn conclude(&self, record: &mut StepRecord, event: StepEvent, detail: String) {
         record.state = record.state.next(event).unwrap_or(record.state);
         record.detail = Some(detail);
         record.error = None;
@@ -313,6 +344,15 @@ impl Run<'_> {
                     Ok(()) => Stop::AtRest,
                     Err(stop) => stop,
                 };
+            }
+            StepError::Wait { reason, until, problem, memo } => {
+                record.error = None;
+                record.detail = Some(problem.message.clone());
+                if let Some(memo) = memo {
+                    record.outcome.get_or_insert_default().memo = memo.clone();
+                }
+                let detail = format!("{} ({})", problem.message, problem.hint);
+                (StepEvent::Wait, Wait { reason: *reason, until: *until, detail })
             }
             StepError::Park(problem) => (StepEvent::Wait, self.wait(WaitReason::Operator, None, problem)),
             StepError::Retry { after, problem } => {
@@ -347,7 +387,10 @@ impl Run<'_> {
         match self.cx.mode {
             Mode::Plan => {
                 let intents = self.records.iter().filter_map(|record| record.intent.as_ref());
-                finish.plan = Some(Plan::new(intents.flat_map(|intent| intent.changes.clone()).collect()));
+                let changes = intents.flat_map(|intent| intent.changes.clone()).collect();
+                let outcomes = self.records.iter().filter_map(|record| record.outcome.as_ref());
+                let hosts = outcomes.flat_map(|outcome| &outcome.hosts).map(|task| task.work.clone());
+                finish.plan = Some(Plan::new(changes, hosts.collect()));
             }
             Mode::Apply => {
                 self.cx.set_changed(self.records.iter().any(|record| record.changed == Some(true)));
@@ -415,7 +458,7 @@ impl Run<'_> {
 }
 
 /// How an attempt ended if not well.
-enum Attempt {
+pub(super) enum Attempt {
     Failed(StepError),
     Stop(Stop),
 }
@@ -432,6 +475,7 @@ fn outcome_label(outcome: &Result<(), Attempt>) -> &'static str {
         Err(Attempt::Stop(_)) => "stopped",
         Err(Attempt::Failed(StepError::Fail(_))) => "failed",
         Err(Attempt::Failed(StepError::Park(_))) => "parked",
+        Err(Attempt::Failed(StepError::Wait { .. })) => "waits",
         Err(Attempt::Failed(StepError::Retry { .. } | StepError::ReadAgain(_))) => "retried",
     }
 }

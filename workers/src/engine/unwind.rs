@@ -1,15 +1,16 @@
 //! A workflow that failed takes back what it changed itself, last step first.
 
-use domain::{ErrorCode, Mode, Problem, StepEvent, StepRecord, StepState, WorkflowEvent};
+use domain::{ChangeKind, ErrorCode, Mode, Problem, StepEvent, StepRecord, StepState, WorkflowEvent};
 use store::{Finish, WorkflowChange};
 
 use super::run::{Run, Stop};
 use crate::StepError;
 
-/// Persists the failure, then undoes. A workflow that changed nothing just ends.
+/// Persists the failure, then undoes. A workflow that changed nothing just ends; so does one that
+/// deleted something: half of what was would be worse than none.
 pub(super) async fn begin(run: &mut Run<'_>, steps: Vec<StepRecord>, cause: Problem) -> Result<(), Stop> {
     let dry = run.cx.mode == Mode::Plan;
-    if dry || !run.records.iter().any(may_have_written) {
+    if dry || !run.records.iter().any(may_have_written) || run.records.iter().any(has_deleted) {
         let event = end_of(&cause, false);
         let finish = Finish { event, error: Some(cause), result: None, plan: None, farm: None };
         return run.finish(steps, finish).await;
@@ -35,7 +36,7 @@ pub(super) async fn unwind(run: &mut Run<'_>, cause: Problem) -> Result<(), Stop
             Err(StepError::ReadAgain(problem)) => {
                 return wait(run, record, std::time::Duration::from_secs(1), &problem).await;
             }
-            Err(StepError::Park(problem) | StepError::Fail(problem)) => {
+            Err(StepError::Wait { problem, .. } | StepError::Park(problem) | StepError::Fail(problem)) => {
                 return stuck(run, record, &cause, problem).await;
             }
         }
@@ -43,6 +44,11 @@ pub(super) async fn unwind(run: &mut Run<'_>, cause: Problem) -> Result<(), Stop
     let finish =
         Finish { event: end_of(&cause, true), error: Some(cause), result: None, plan: None, farm: None };
     run.finish(Vec::new(), finish).await
+}
+
+fn has_deleted(record: &StepRecord) -> bool {
+    let writes = record.outcome.iter().flat_map(|outcome| &outcome.writes);
+    writes.into_iter().any(|write| write.change.kind == ChangeKind::Delete)
 }
 
 fn may_have_written(record: &StepRecord) -> bool {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use domain::{FarmSpec, MembershipMode, WorkflowKind};
 use serde::Serialize;
-use store::FarmFacts;
+use store::{FarmFacts, FarmRecord};
 
 use crate::runbook::{RunResult, Runbook};
 use crate::steps::ensure_gmsa::{self, AccountOutput, EnsureGmsa};
@@ -29,6 +29,7 @@ const AT_ONCE: &str = "at once";
 pub fn runbook() -> Runbook {
     Runbook {
         kind: WorkflowKind::DEPLOY,
+        needs_farm: false,
         steps: vec![
             Arc::new(Preflight),
             Arc::new(EnsureGroup),
@@ -85,7 +86,7 @@ fn result(cx: &StepContext) -> Result<RunResult, StepError> {
         warnings: preflight.warnings,
         embedded_directory: cx.forest()?.is_embedded(),
     };
-    Ok(RunResult { result: to_value(&deployed)?, farm })
+    Ok(RunResult { result: to_value(&deployed)?, farm: farm.map(FarmRecord::Deployed) })
 }
 
 fn summary(spec: &FarmSpec, changed: bool, dcs: usize) -> String {

@@ -3,11 +3,14 @@
 //! A step's output is an interface: later steps and later runbooks read it by the step's `NAME`,
 //! so each output is a documented struct beside its step.
 
+pub mod approval;
 pub mod ensure_gmsa;
 pub mod ensure_group;
 pub mod ensure_members;
+pub mod find_farm;
 pub mod gmsa;
 pub mod group;
+pub mod on_hosts;
 pub mod outputs;
 pub mod preflight;
 pub mod verify_everywhere;

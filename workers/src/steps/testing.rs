@@ -80,6 +80,7 @@ pub fn host(name: &str) -> HostTarget {
         name: name.into(),
         dn: dn(&format!("CN={name},OU=Servers,DC=contoso,DC=com")),
         sid: sid(rid),
+        dns_host_name: None,
     }
 }
 
@@ -148,6 +149,7 @@ pub fn context() -> StepContext {
     let now = chrono::DateTime::from_timestamp(1_700_000_000, 0).expect("a valid time");
     let environment = Environment {
         directories: Directories::default(),
+        hosts: crate::hosts::Hosts::default(),
         clock: Arc::new(ManualClock::at(now)),
         rng: Arc::new(SystemRng),
     };

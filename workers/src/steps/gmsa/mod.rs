@@ -1,9 +1,11 @@
 //! The group managed service account: what it should be, and how one that stands is compared.
 
+mod change;
 mod compare;
 mod readers;
 mod wanted;
 
+pub use change::{READERS, change_readers, readers_of};
 pub use compare::{Difference, differences, differences_text, violations};
 pub use readers::{Reader, Readers};
 pub use wanted::Wanted;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use directory::preflight::{Principal, PrincipalKind};
-use domain::{Dn, ErrorCode, PrincipalRef};
+use domain::{Dn, DnsHostName, ErrorCode, PrincipalRef};
 
 use super::HostTarget;
 use super::report::Report;
@@ -67,7 +67,9 @@ fn one(
     }
     let name = found.sam_account_name.as_deref().unwrap_or(&found.dn.rdn().value);
     let name = name.strip_suffix('$').unwrap_or(name).to_owned();
-    Some(HostTarget { name, dn: found.dn.clone(), sid })
+    // A name that AD takes and DNS does not is no way to reach the host.
+    let dns_host_name = found.dns_host_name.as_deref().and_then(|name| DnsHostName::parse(name).ok());
+    Some(HostTarget { name, dn: found.dn.clone(), sid, dns_host_name })
 }
 
 fn other_kind(kind: PrincipalKind) -> Option<&'static str> {

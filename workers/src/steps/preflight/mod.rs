@@ -13,7 +13,7 @@ mod report;
 mod rights;
 
 use async_trait::async_trait;
-use domain::{Dn, FarmSpec, Mode, Sid};
+use domain::{Dn, DnsHostName, FarmSpec, Mode, Sid};
 use serde::{Deserialize, Serialize};
 
 use self::report::Report;
@@ -65,6 +65,8 @@ pub struct HostTarget {
     pub name: String,
     pub dn: Dn,
     pub sid: Sid,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns_host_name: Option<DnsHostName>,
 }
 
 /// What was read, by subject.

@@ -1,0 +1,59 @@
+//! What workflows are asked to do, as their `input` holds it. A deploy's and an update's input is a
+//! [`crate::FarmSpec`].
+//!
+//! What is on record about the farm is no part of a request: between the request and its turn at
+//! the farm's lock another workflow may have changed it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{AccountName, ManagedPasswordInterval, PrincipalRef, Sid};
+
+/// `add-host` and `remove-host`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HostsRequest {
+    /// Each once.
+    pub hosts: Vec<PrincipalRef>,
+}
+
+/// `decommission`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DecommissionRequest {
+    /// How long the account stays disabled before it is deleted.
+    pub cool_down_seconds: u64,
+}
+
+/// `replace`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplaceRequest {
+    /// The account that was on record when it was asked: a request that is carried out twice
+    /// replaces it once.
+    pub account_sid: Sid,
+    /// Side by side under this name; `None`: under the same name.
+    #[serde(default)]
+    pub new_account: Option<AccountName>,
+    /// The new account's; `None`: as the old one's.
+    #[serde(default)]
+    pub managed_password_interval_in_days: Option<ManagedPasswordInterval>,
+    /// How long the old account stays, disabled, before it is deleted.
+    pub cool_down_seconds: u64,
+}
+
+/// `import`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImportRequest {
+    /// The gMSA; `None`: the one of the farm's name.
+    #[serde(default)]
+    pub account: Option<PrincipalRef>,
+    /// Which of several groups that may read holds the farm's hosts.
+    #[serde(default)]
+    pub group: Option<PrincipalRef>,
+}
+
+/// `inspect` of a farm.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InspectRequest {}

@@ -1,0 +1,94 @@
+//! An approval step: a second person approves exactly what would be done.
+
+use domain::approval::Standing;
+use domain::{Approval, ErrorCode, Plan, Problem, StepEvent, StepRecord, StepState, Wait, WaitReason};
+use serde_json::json;
+use store::WorkflowChange;
+
+use super::run::{Attempt, Run};
+use crate::StepError;
+
+impl Run<'_> {
+    /// Rehearses the steps that follow and asks for approval of their plan, or goes on where it has
+    /// been given for this very plan.
+    pub(super) async fn approve(&mut self, record: &mut StepRecord) -> Result<(), Attempt> {
+        let plan = self.rehearse(usize::from(record.index) + 1).await?;
+        if plan.is_empty() {
+            self.conclude(record, StepEvent::Skip, "nothing would be done that wants approval".to_owned());
+            return Ok(());
+        }
+        let now = self.shared.clock.now();
+        let expires = now + self.shared.timing.approval;
+        let outcome = record.outcome.get_or_insert_default();
+        let known = outcome.approval.take();
+        let approval = match known {
+            None => Approval::asked(plan.hash.clone(), now, expires),
+            Some(known) => match known.standing(&plan.hash, now) {
+                Standing::Approved(verdict) => {
+                    outcome.output = json!({ "approvedBy": verdict.by, "planHash": plan.hash });
+                    outcome.approval = Some(known);
+                    record.changed = Some(false);
+                    self.conclude(record, StepEvent::Succeed, format!("approved by {}", verdict.by));
+                    return Ok(());
+                }
+                Standing::Expired => {
+                    let error = expired(&known);
+                    outcome.approval = Some(known);
+                    return Err(error.into());
+                }
+                Standing::Open => known,
+                Standing::Void => known.renewed(plan.hash.clone(), now, expires),
+            },
+        };
+        outcome.approval = Some(approval.clone());
+        self.await_approval(record, approval, plan).await
+    }
+
+    async fn await_approval(
+        &mut self,
+        record: &mut StepRecord,
+        approval: Approval,
+        plan: Plan,
+    ) -> Result<(), Attempt> {
+        let again = match approval.voided.last() {
+            Some(_) => "; an earlier approval is void, since what would be done has changed",
+            None => "",
+        };
+        let detail = format!(
+            "a second person must approve {} directory change(s) and work on {} host(s){again} \
+             (farmhand workflow approve {})",
+            plan.changes.len(),
+            plan.host_actions.len(),
+            self.cx.workflow_id,
+        );
+        record.state = record.state.next(StepEvent::Wait).unwrap_or(StepState::Waiting);
+        record.detail = Some(detail.clone());
+        record.error = None;
+        let wait = Wait { reason: WaitReason::Approval, until: Some(approval.expires_at), detail };
+        self.commit(vec![record.clone()], WorkflowChange::AwaitApproval { wait, plan })
+            .await
+            .map_err(Attempt::Stop)?;
+        Err(Attempt::Stop(super::run::Stop::AtRest))
+    }
+
+    /// What the steps from `first` on would do if they ran now.
+    async fn rehearse(&self, first: usize) -> Result<Plan, StepError> {
+        let mut cx = self.cx.rehearsal();
+        let (mut changes, mut hosts) = (Vec::new(), Vec::new());
+        for step in self.runbook.steps.iter().skip(first) {
+            let plan = step.assess(&cx).await?;
+            changes.extend(plan.changes);
+            hosts.extend(plan.host_actions);
+            cx.set_output(step.name(), plan.expected);
+        }
+        Ok(Plan::new(changes, hosts))
+    }
+}
+
+fn expired(approval: &Approval) -> StepError {
+    StepError::Fail(Problem::new(
+        ErrorCode::ApprovalExpired,
+        format!("nobody approved it before {}", approval.expires_at.to_rfc3339()),
+        "ask for the workflow again when somebody is there to approve it",
+    ))
+}

@@ -1,0 +1,40 @@
+//! `approval`: a second person approves what the steps after it would do.
+//!
+//! A marker: the engine does the work (`engine/approve.rs`), since only it can rehearse the steps
+//! that follow.
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use crate::{Step, StepContext, StepError, StepPlan, Verified};
+
+pub const NAME: &str = "approval";
+
+#[derive(Debug)]
+pub struct Approval;
+
+#[async_trait]
+impl Step for Approval {
+    type Observed = ();
+
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn is_approval(&self) -> bool {
+        true
+    }
+
+    async fn check(&self, _: &StepContext) -> Result<(), StepError> {
+        Ok(())
+    }
+
+    /// Reached in a dry run only.
+    fn plan(&self, _: &StepContext, (): &()) -> Result<StepPlan, StepError> {
+        Ok(StepPlan::skip("what follows would wait for a second person's approval"))
+    }
+
+    async fn verify(&self, _: &StepContext, plan: &StepPlan) -> Result<Verified, StepError> {
+        Ok(Verified { output: Value::Null, detail: plan.detail.clone() })
+    }
+}
