@@ -15,19 +15,29 @@ pub enum StepError {
     /// The write may have happened: read again at once, in the same run.
     ReadAgain(Problem),
     /// Planned waiting: for a person's word, a host's answer, a moment. No fault.
-    Wait {
-        reason: WaitReason,
-        /// When it is looked at again by itself.
-        until: Option<DateTime<Utc>>,
-        /// What is awaited, and what a person can do about it.
-        problem: Problem,
-        /// What the step wants to find again with [`crate::StepContext::memo`]; `None` keeps what it has.
-        memo: Option<serde_json::Value>,
-    },
+    Wait(Box<PlannedWait>),
     /// A person must do something first; then they resume the workflow.
     Park(Problem),
     /// It can never work as asked: what this workflow changed is undone.
     Fail(Problem),
+}
+
+/// What a step waits for by plan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedWait {
+    pub reason: WaitReason,
+    /// When it is looked at again by itself.
+    pub until: Option<DateTime<Utc>>,
+    /// What is awaited, and what a person can do about it.
+    pub problem: Problem,
+    /// What the step wants to find again with [`crate::StepContext::memo`]; `None` keeps what it has.
+    pub memo: Option<serde_json::Value>,
+}
+
+impl From<PlannedWait> for StepError {
+    fn from(wait: PlannedWait) -> Self {
+        Self::Wait(Box::new(wait))
+    }
 }
 
 impl StepError {
@@ -51,8 +61,8 @@ impl StepError {
 
     pub fn problem(&self) -> &Problem {
         match self {
+            Self::Wait(wait) => &wait.problem,
             Self::Retry { problem, .. }
-            | Self::Wait { problem, .. }
             | Self::ReadAgain(problem)
             | Self::Park(problem)
             | Self::Fail(problem) => problem,

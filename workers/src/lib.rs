@@ -18,7 +18,7 @@ pub mod steps;
 
 pub use context::StepContext;
 pub use environment::Environment;
-pub use error::StepError;
+pub use error::{PlannedWait, StepError};
 pub use registry::Registry;
 pub use runbook::{RunResult, Runbook};
 pub use step::{Step, StepPlan, Verified};

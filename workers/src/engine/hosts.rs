@@ -6,8 +6,8 @@ use futures::future::join_all;
 use store::WorkflowChange;
 
 use super::run::{Attempt, Run, Stop};
-use crate::StepError;
 use crate::hosts::{HostActions, HostAnswer};
+use crate::{PlannedWait, StepError};
 
 /// Hosts that a message names.
 const NAMED: usize = 5;
@@ -69,7 +69,7 @@ impl Run<'_> {
     fn another_turn(&self, record: &StepRecord) -> StepError {
         let (settled, all) =
             (tasks(record).filter(|task| task.state.is_settled()).count(), tasks(record).count());
-        StepError::Wait {
+        let wait = PlannedWait {
             reason: WaitReason::Timer,
             until: Some(self.shared.clock.now()),
             problem: Problem::new(
@@ -78,7 +78,8 @@ impl Run<'_> {
                 "nothing to do: the next hosts follow",
             ),
             memo: None,
-        }
+        };
+        wait.into()
     }
 }
 
@@ -140,7 +141,7 @@ fn judge(record: &StepRecord) -> Result<(), StepError> {
     }
     let names: Vec<_> = asked.iter().take(NAMED).map(|task| task.work.host.name.as_str()).collect();
     let more = if asked.len() > NAMED { ", ..." } else { "" };
-    Err(StepError::Wait {
+    let wait = PlannedWait {
         reason: WaitReason::Host,
         until: None,
         problem: Problem::new(
@@ -149,7 +150,8 @@ fn judge(record: &StepRecord) -> Result<(), StepError> {
             "run on each host what the step shows for it, then say so with `farmhand workflow ack`",
         ),
         memo: None,
-    })
+    };
+    Err(wait.into())
 }
 
 fn no_adapter(farm: &HostActionsSpec, adapter: &str) -> StepError {
@@ -192,7 +194,7 @@ mod tests {
         let failed = judge(&record(&[S::Failed, S::Asked, S::Pending])).expect_err("stops");
         assert!(matches!(failed, StepError::Park(_)));
         let asked = judge(&record(&[S::Succeeded, S::Asked])).expect_err("waits");
-        assert!(matches!(asked, StepError::Wait { reason: WaitReason::Host, until: None, .. }));
+        assert!(matches!(asked, StepError::Wait(wait) if wait.reason == WaitReason::Host));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::lease::Lease;
 use super::{Shared, backoff, execute, step_names, unwind};
 use crate::runbook::Runbook;
 use crate::step::{DynStep, StepPlan};
-use crate::{StepContext, StepError};
+use crate::{PlannedWait, StepContext, StepError};
 
 /// Attempts in one run after a write whose outcome was unknown, before the workflow waits.
 const READ_AGAIN: u32 = 3;
@@ -345,7 +345,8 @@ impl Run<'_> {
                     Err(stop) => stop,
                 };
             }
-            StepError::Wait { reason, until, problem, memo } => {
+            StepError::Wait(wait) => {
+                let PlannedWait { reason, until, problem, memo } = wait.as_ref();
                 record.error = None;
                 record.detail = Some(problem.message.clone());
                 if let Some(memo) = memo {
@@ -475,7 +476,7 @@ fn outcome_label(outcome: &Result<(), Attempt>) -> &'static str {
         Err(Attempt::Stop(_)) => "stopped",
         Err(Attempt::Failed(StepError::Fail(_))) => "failed",
         Err(Attempt::Failed(StepError::Park(_))) => "parked",
-        Err(Attempt::Failed(StepError::Wait { .. })) => "waits",
+        Err(Attempt::Failed(StepError::Wait(_))) => "waits",
         Err(Attempt::Failed(StepError::Retry { .. } | StepError::ReadAgain(_))) => "retried",
     }
 }

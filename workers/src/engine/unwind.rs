@@ -36,7 +36,10 @@ pub(super) async fn unwind(run: &mut Run<'_>, cause: Problem) -> Result<(), Stop
             Err(StepError::ReadAgain(problem)) => {
                 return wait(run, record, std::time::Duration::from_secs(1), &problem).await;
             }
-            Err(StepError::Wait { problem, .. } | StepError::Park(problem) | StepError::Fail(problem)) => {
+            Err(error @ StepError::Wait(_)) => {
+                return stuck(run, record, &cause, error.problem().clone()).await;
+            }
+            Err(StepError::Park(problem) | StepError::Fail(problem)) => {
                 return stuck(run, record, &cause, problem).await;
             }
         }

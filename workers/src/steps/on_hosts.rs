@@ -49,7 +49,7 @@ impl Step for OnHosts {
         let farm = cx.host_actions()?;
         let adapter = cx.environment.hosts.adapter(&farm);
         let work = work(job, &(self.actions)(&farm))?;
-        Ok(plan(adapter, work)?)
+        plan(adapter, work)
     }
 
     async fn verify(&self, _: &StepContext, plan: &StepPlan) -> Result<Verified, StepError> {
