@@ -14,6 +14,7 @@ use crate::{Dn, HostWork};
 
 /// All that a workflow would write, in order, with the hash that an approval is bound to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Plan {
     pub changes: Vec<Change>,
     /// What would be done on hosts.

@@ -11,6 +11,7 @@ mod options;
 mod outage;
 mod reaper;
 mod relay;
+mod requests;
 mod run;
 mod tokens;
 

@@ -43,6 +43,8 @@ pub struct Settings {
     /// How long a token that was found valid is believed without asking the database. A revoked
     /// token works on for at most this long in other processes.
     pub token_cache: Duration,
+    /// How long an account stays disabled before it is deleted, where the request does not say.
+    pub cool_down: Duration,
     /// How long requests under way may take after the stop was asked for.
     pub drain: Duration,
 }
@@ -59,6 +61,7 @@ impl Default for Settings {
             watch_every: Duration::from_millis(100),
             watch_recheck: Duration::from_secs(5),
             token_cache: Duration::from_secs(2),
+            cool_down: Duration::from_secs(7 * 24 * 60 * 60),
             drain: Duration::from_secs(10),
         }
     }

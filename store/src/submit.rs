@@ -38,6 +38,17 @@ impl Store {
         Ok(Submitted::New(Workflow::try_from(row)?))
     }
 
+    /// What a key stands for already, without asking for anything.
+    #[instrument(name = "db.workflows.submitted", skip_all)]
+    pub async fn submitted(&self, key: &IdempotencyKey) -> Result<Option<Submitted>, StoreError> {
+        let _time = timed("submitted");
+        let id = (clean(&key.principal), clean(&key.key));
+        match idempotency_keys::Entity::find_by_id(id).one(self.reader()).await? {
+            Some(earlier) => answer_again(self.reader(), key, earlier).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// Many requests in one transaction.
     #[instrument(name = "db.workflows.submit_many", skip_all, fields(workflows = new.len()))]
     pub async fn submit_many(&self, new: Vec<NewWorkflow>) -> Result<(), StoreError> {

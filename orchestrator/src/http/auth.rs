@@ -15,7 +15,7 @@ use store::{Store, StoreError, Token};
 
 use super::Api;
 use super::errors::ApiError;
-use crate::tokens;
+use crate::{requests, tokens};
 
 /// Tokens that are remembered at most. A few hundred bytes each; when it is full, it is emptied.
 const REMEMBERED: usize = 256;
@@ -85,15 +85,7 @@ pub(crate) struct Caller {
 
 impl Caller {
     pub(crate) fn require(&self, role: Role) -> Result<(), ApiError> {
-        if self.principal.may(role) {
-            return Ok(());
-        }
-        let held: Vec<_> = self.principal.roles.iter().map(|role| role.as_str()).collect();
-        Err(ApiError::new(
-            ErrorCode::Forbidden,
-            format!("{} has the role {} and this needs {role}", self.principal.name, held.join(", ")),
-            format!("use a token with the role {role}; an admin makes one with `farmhand token create`"),
-        ))
+        Ok(requests::require(&self.principal, role)?)
     }
 }
 

@@ -1,30 +1,18 @@
-//! `POST /farms`: a farm is asked for.
+//! `POST /farms` and `PUT /farms/{name}`: a farm is asked for, or is to be as its manifest says.
 
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use domain::{FarmSpec, Lane, Mode, Role, WorkflowId, WorkflowKind};
-use serde::Deserialize;
-use store::NewWorkflow;
-use utoipa::IntoParams;
+use domain::{FarmName, Role};
 
 use super::auth::Caller;
 use super::errors::ApiError;
-use super::extract::{Body, Query};
-use super::{Api, manifest, schema, submit};
-
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct DeployQuery {
-    /// A dry run: the workflow ends with the exact directory changes and writes nothing.
-    #[serde(default)]
-    plan: bool,
-    /// Why, in words; kept with the workflow.
-    reason: Option<String>,
-}
+use super::extract::{Body, InPath, Query};
+use super::submit::{self, AskFarmQuery, AskHeaders, AskQuery};
+use super::{Api, manifest, schema};
+use crate::requests::{FarmRef, Request};
 
 /// Deploys a farm.
 ///
@@ -32,11 +20,7 @@ pub(crate) struct DeployQuery {
 /// every writable domain controller. What is there already and fits is kept. Role: operator.
 #[utoipa::path(
     post, path = "/farms", tag = "farms",
-    params(
-        DeployQuery,
-        ("Idempotency-Key" = Option<String>, Header,
-            description = "The same key with the same manifest gives the same workflow, however often it is sent"),
-    ),
+    params(AskQuery, AskHeaders),
     request_body(content(
         (schema::FarmManifest = "application/yaml"),
         (schema::FarmManifest = "application/json"),
@@ -46,41 +30,40 @@ pub(crate) struct DeployQuery {
 pub(crate) async fn deploy(
     State(api): State<Arc<Api>>,
     caller: Caller,
-    Query(query): Query<DeployQuery>,
+    Query(query): Query<AskQuery>,
     headers: HeaderMap,
     Body(body): Body,
 ) -> Result<Response, ApiError> {
     caller.require(Role::Operator)?;
-    let manifest = manifest::parse(&headers, &body)?;
-    let spec = manifest::specify(&manifest, &api.known_directories)?;
-    let key = submit::idempotency_key(&headers, &caller, &("deploy", query.plan, &manifest))?;
-    let new = new_workflow(&api, &caller, spec, query)?;
-    submit::submit(&api, new, key).await
+    let request = Request::Deploy(manifest::parse(&headers, &body)?);
+    submit::submit(&api, &caller, &headers, query, &request).await
 }
 
-fn new_workflow(
-    api: &Api,
-    caller: &Caller,
-    spec: FarmSpec,
-    query: DeployQuery,
-) -> Result<NewWorkflow, ApiError> {
-    let now = api.clock.now();
-    Ok(NewWorkflow {
-        id: WorkflowId::new(now, api.rng.as_ref()),
-        kind: WorkflowKind::DEPLOY,
-        directory: spec.directory.clone(),
-        farm: Some(spec.name.clone()),
-        hosts: spec.hosts.iter().map(ToString::to_string).collect(),
-        lane: Lane::Lifecycle,
-        mode: if query.plan { Mode::Plan } else { Mode::Apply },
-        requested_by: caller.principal.name.clone(),
-        reason: submit::reason(query.reason)?,
-        input: serde_json::to_value(&spec).map_err(ApiError::internal)?,
-        traceparent: messages::trace::current(),
-        // A dry run asks what would happen; it puts no farm on record.
-        farm_spec: (!query.plan).then_some(spec),
-        now,
-    })
+/// Updates a deployed farm.
+///
+/// What differs between the manifest and the directory is changed, as Set-ADServiceAccount does. The
+/// manifest names the same farm (and the same directory, where `directory` is given). Role: operator.
+#[utoipa::path(
+    put, path = "/farms/{name}", tag = "farms",
+    params(("name" = String, Path, description = "The farm's name, in any case"), AskFarmQuery, AskHeaders),
+    request_body(content(
+        (schema::FarmManifest = "application/yaml"),
+        (schema::FarmManifest = "application/json"),
+    )),
+    responses((status = 202, description = "Accepted; `Location` names the workflow", body = schema::Workflow)),
+)]
+pub(crate) async fn update(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    InPath(name): InPath<FarmName>,
+    Query(query): Query<AskFarmQuery>,
+    headers: HeaderMap,
+    Body(body): Body,
+) -> Result<Response, ApiError> {
+    caller.require(Role::Operator)?;
+    let farm = FarmRef::of(&name, query.directory.as_ref());
+    let request = Request::Update(Some(farm), manifest::parse(&headers, &body)?);
+    submit::submit(&api, &caller, &headers, query, &request).await
 }
 
 #[cfg(test)]

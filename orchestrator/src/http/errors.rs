@@ -19,6 +19,7 @@ use utoipa::ToSchema;
 use super::layers::RequestId;
 use super::schema;
 use crate::outage::chain;
+use crate::requests::{Refusal, RefusalKind, RequestError};
 
 pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
 
@@ -136,9 +137,9 @@ fn status(code: ErrorCode) -> StatusCode {
         C::InvalidRequest => StatusCode::BAD_REQUEST,
         C::InvalidManifest | C::DirectoryUnknown => StatusCode::UNPROCESSABLE_ENTITY,
         C::Unauthenticated => StatusCode::UNAUTHORIZED,
-        C::Forbidden => StatusCode::FORBIDDEN,
+        C::Forbidden | C::ApprovalOwn => StatusCode::FORBIDDEN,
         C::NotFound => StatusCode::NOT_FOUND,
-        C::IdempotencyConflict | C::IllegalTransition => StatusCode::CONFLICT,
+        C::IllegalTransition | C::ApprovalVoid | C::ApprovalExpired => StatusCode::CONFLICT,
         C::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         // The rest is found by workers and shown inside a workflow; none answers a request.
         _ => StatusCode::INTERNAL_SERVER_ERROR,
@@ -148,6 +149,29 @@ fn status(code: ErrorCode) -> StatusCode {
 impl From<Problem> for ApiError {
     fn from(problem: Problem) -> Self {
         Self { status: status(problem.code), problem, cause: None }
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(Refusal { problem, kind }: Refusal) -> Self {
+        let status = match kind {
+            RefusalKind::Malformed => StatusCode::BAD_REQUEST,
+            RefusalKind::Unprocessable => StatusCode::UNPROCESSABLE_ENTITY,
+            RefusalKind::Forbidden => StatusCode::FORBIDDEN,
+            RefusalKind::NotFound => StatusCode::NOT_FOUND,
+            RefusalKind::Conflict => StatusCode::CONFLICT,
+        };
+        Self { status, problem, cause: None }
+    }
+}
+
+impl From<RequestError> for ApiError {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::Refused(refusal) => refusal.into(),
+            RequestError::Store(error) => error.into(),
+            RequestError::Fault(error) => Self::internal(error),
+        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! A farm manifest from a request body, written as JSON or YAML.
 
 use axum::http::HeaderMap;
-use domain::{DirectoryName, ErrorCode, FarmManifest, FarmSpec, Problem, Violation};
+use domain::{ErrorCode, FarmManifest, Violation};
 
 use super::errors::ApiError;
 use super::extract;
+use crate::requests::{self, form};
 
 const YAML: [&str; 4] = ["application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"];
 
@@ -12,39 +13,19 @@ const YAML: [&str; 4] = ["application/yaml", "application/x-yaml", "text/yaml", 
 pub(crate) fn parse(headers: &HeaderMap, body: &[u8]) -> Result<FarmManifest, ApiError> {
     let media_type = extract::media_type(headers);
     let parsed = match media_type.as_str() {
-        "application/json" => extract::parse_json(body),
+        "application/json" => form::parse_json(body),
         yaml if YAML.contains(&yaml) => parse_yaml(body),
         other => {
             return Err(extract::unsupported_media_type(other, "application/yaml or application/json"));
         }
     };
-    parsed.map_err(|violation| extract::malformed(ErrorCode::InvalidManifest, "manifest", violation))
-}
-
-/// Judges the content: every rule, then whether the directory is one of ours.
-pub(crate) fn specify(manifest: &FarmManifest, known: &[DirectoryName]) -> Result<FarmSpec, ApiError> {
-    let spec = manifest.validate()?;
-    if known.contains(&spec.directory) {
-        return Ok(spec);
-    }
-    let names: Vec<_> = known.iter().map(DirectoryName::as_str).collect();
-    let message = format!("the directory {} is not configured", spec.directory);
-    let problem = Problem::new(
-        ErrorCode::DirectoryUnknown,
-        message.clone(),
-        format!(
-            "set spec.directory to one of: {}; or describe it under [directories.{}] in farmhand.toml",
-            names.join(", "),
-            spec.directory
-        ),
-    );
-    Err(problem.with_violations(vec![Violation::new("spec.directory", "known", message)]).into())
+    parsed.map_err(|violation| requests::malformed(ErrorCode::InvalidManifest, "manifest", violation).into())
 }
 
 /// The parser bounds nesting, aliases and size, so that no document eats the memory.
 fn parse_yaml(body: &[u8]) -> Result<FarmManifest, Violation> {
     let text = std::str::from_utf8(body)
-        .map_err(|error| extract::form_violation(".".to_owned(), format!("not UTF-8: {error}")))?;
+        .map_err(|error| form::violation(".".to_owned(), format!("not UTF-8: {error}")))?;
     let mut path = ".".to_owned();
     let parsed = serde_saphyr::with_deserializer_from_str(text, |yaml| {
         serde_path_to_error::deserialize(yaml).map_err(|error| {
@@ -52,7 +33,7 @@ fn parse_yaml(body: &[u8]) -> Result<FarmManifest, Violation> {
             error.into_inner()
         })
     });
-    parsed.map_err(|error| extract::form_violation(path, error.without_snippet().to_string()))
+    parsed.map_err(|error| form::violation(path, error.without_snippet().to_string()))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 mod actions;
 mod auth;
+mod decisions;
 mod deploy;
 mod docs;
 mod error_pages;
@@ -10,7 +11,10 @@ mod errors;
 mod extract;
 mod farms;
 mod health;
+mod hosts;
+mod inspections;
 mod layers;
+mod lifecycle;
 mod manifest;
 mod metrics;
 mod page;
@@ -32,7 +36,7 @@ use ::metrics_exporter_prometheus::PrometheusHandle;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
 use axum::{Router, middleware};
-use domain::{Clock, DirectoryName, Rng};
+use domain::{Clock, Rng};
 use messages::Bus;
 use store::Store;
 use tokio_util::sync::CancellationToken;
@@ -40,6 +44,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::options::{OrchestratorOptions, Settings};
+use crate::requests::Requests;
 
 pub use docs::openapi;
 
@@ -54,7 +59,7 @@ pub(crate) struct Api {
     pub(crate) rng: Arc<dyn Rng>,
     pub(crate) prometheus: PrometheusHandle,
     pub(crate) embedded: bool,
-    pub(crate) known_directories: Vec<DirectoryName>,
+    pub(crate) requests: Requests,
     pub(crate) settings: Settings,
     /// Ends the event streams.
     pub(crate) stop: CancellationToken,
@@ -66,15 +71,22 @@ impl Api {
     pub(crate) fn new(options: OrchestratorOptions) -> Self {
         let tokens =
             auth::TokenCache::new(options.store.clone(), options.clock.clone(), options.settings.token_cache);
+        let requests = Requests {
+            store: options.store.clone(),
+            clock: options.clock.clone(),
+            rng: options.rng.clone(),
+            directories: options.known_directories,
+            cool_down: options.settings.cool_down,
+        };
         Self {
             tokens,
+            requests,
             store: options.store,
             bus: options.bus,
             clock: options.clock,
             rng: options.rng,
             prometheus: options.prometheus,
             embedded: options.embedded,
-            known_directories: options.known_directories,
             settings: options.settings,
             stop: CancellationToken::new(),
             gauges: metrics::WorkflowGauges::default(),
@@ -86,7 +98,14 @@ impl Api {
 fn v1() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new()
         .routes(routes!(farms::list, deploy::deploy))
-        .routes(routes!(farms::show))
+        .routes(routes!(farms::show, deploy::update))
+        .routes(routes!(hosts::add))
+        .routes(routes!(hosts::remove_many))
+        .routes(routes!(hosts::remove_one))
+        .routes(routes!(lifecycle::decommission))
+        .routes(routes!(lifecycle::replace))
+        .routes(routes!(lifecycle::import))
+        .routes(routes!(inspections::inspect))
         .routes(routes!(workflows::list))
         .routes(routes!(workflows::show))
         .routes(routes!(watch::watch))
@@ -94,6 +113,9 @@ fn v1() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(actions::pause))
         .routes(routes!(actions::resume))
         .routes(routes!(actions::retry))
+        .routes(routes!(decisions::approve))
+        .routes(routes!(decisions::reject))
+        .routes(routes!(decisions::ack))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
         .routes(routes!(whoami::whoami))

@@ -123,6 +123,23 @@ pub(crate) enum HostTaskState {
     Skipped,
 }
 
+/// What a person says of hosts whose answer is awaited.
+#[derive(ToSchema)]
+pub(crate) struct HostAck {
+    /// sAMAccountName, with or without `$`; left out: every host that is awaited.
+    host: Option<String>,
+    outcome: AckOutcome,
+    detail: Option<String>,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(crate) enum AckOutcome {
+    Succeeded,
+    Failed,
+    Skipped,
+}
+
 /// A second person's approval, bound to a plan's hash.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]

@@ -1,77 +1,94 @@
-//! What all requests for work share: the idempotency key and the answer.
-
-use std::sync::Arc;
+//! What all routes that ask for work share: how it is asked, and the answer.
 
 use axum::Json;
+use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use domain::{ErrorCode, Workflow, WorkflowId};
-use sha2::{Digest, Sha256};
-use store::{IdempotencyKey, NewWorkflow, Submitted};
+use domain::{DirectoryName, Workflow, WorkflowId};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use utoipa::IntoParams;
 
 use super::Api;
 use super::auth::Caller;
 use super::errors::ApiError;
+use super::extract;
+use crate::requests::{self, Ask, Request};
 
 pub(crate) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// Set when the answer is that of an earlier request with the same key.
 const REPLAYED: &str = "idempotency-replayed";
-const MAX_KEY: usize = 255;
-const MAX_REASON: usize = 1024;
 
-/// The caller's key for this request, if one was sent. `request` is what is asked, in a form that
-/// does not depend on how it was written down.
-pub(crate) fn idempotency_key(
-    headers: &HeaderMap,
-    caller: &Caller,
-    request: &impl serde::Serialize,
-) -> Result<Option<IdempotencyKey>, ApiError> {
-    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
-    let visible = |text: &&str| text.bytes().all(|byte| byte.is_ascii_graphic());
-    let key = value.to_str().ok().filter(visible).filter(|text| (1..=MAX_KEY).contains(&text.len()));
-    let key = key.ok_or_else(|| {
-        ApiError::invalid(
-            format!("the Idempotency-Key is not 1 to {MAX_KEY} visible ASCII characters"),
-            "use a fresh UUID for each new request, and the same one when you repeat it",
-        )
-    })?;
-    let request = serde_json::to_vec(request).map_err(ApiError::internal)?;
-    Ok(Some(IdempotencyKey {
-        principal: caller.principal.name.clone(),
-        key: key.to_owned(),
-        request_hash: hex::encode(Sha256::digest(request)),
-    }))
+/// For routes whose body says which directory is meant.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct AskQuery {
+    /// A dry run: the workflow ends with the exact directory changes and writes nothing.
+    #[serde(default)]
+    plan: bool,
+    /// Why, in words; kept with the workflow.
+    reason: Option<String>,
 }
 
-/// A reason is shown beside the workflow for ever; keep it a sentence.
-pub(crate) fn reason(given: Option<String>) -> Result<Option<String>, ApiError> {
-    let length = given.as_ref().map_or(0, |text| text.chars().count());
-    if length > MAX_REASON {
-        let message = format!("the reason has {length} characters, at most {MAX_REASON} are kept");
-        return Err(ApiError::invalid(message, "shorten it, or link to a ticket"));
+/// For routes whose path names a farm.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct AskFarmQuery {
+    /// The farm's directory; left out: `default`.
+    #[param(value_type = Option<String>)]
+    pub(crate) directory: Option<DirectoryName>,
+    /// A dry run: the workflow ends with the exact directory changes and writes nothing.
+    #[serde(default)]
+    plan: bool,
+    /// Why, in words; kept with the workflow.
+    reason: Option<String>,
+}
+
+/// What every route that asks for work takes in its head.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "read by the IntoParams derive, never built")]
+pub(crate) struct AskHeaders {
+    /// The same key with the same request gives the same workflow, however often it is sent
+    #[param(rename = "Idempotency-Key")]
+    idempotency_key: Option<String>,
+}
+
+impl From<AskFarmQuery> for AskQuery {
+    fn from(AskFarmQuery { plan, reason, .. }: AskFarmQuery) -> Self {
+        Self { plan, reason }
     }
-    Ok(given.filter(|text| !text.trim().is_empty()))
 }
 
-/// Records the workflow with its event and answers 202.
+/// Records what is asked and answers 202 with the workflow.
 pub(crate) async fn submit(
-    api: &Arc<Api>,
-    new: NewWorkflow,
-    key: Option<IdempotencyKey>,
+    api: &Api,
+    caller: &Caller,
+    headers: &HeaderMap,
+    query: impl Into<AskQuery>,
+    request: &Request,
 ) -> Result<Response, ApiError> {
-    match api.store.submit(new, key).await? {
-        Submitted::New(workflow) => Ok(accepted(&workflow)),
-        Submitted::Replayed(workflow) => {
-            let mut response = accepted(&workflow);
-            response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
-            Ok(response)
-        }
-        Submitted::Conflict(id) => Err(ApiError::new(
-            ErrorCode::IdempotencyConflict,
-            format!("the Idempotency-Key was used before, for another request, which became workflow {id}"),
-            "use a new key for a new request; to repeat the earlier one send exactly what was sent then",
-        )),
+    let AskQuery { plan, reason } = query.into();
+    // A value that is no text is no key of ours either: it is refused with the others.
+    let key = headers.get(IDEMPOTENCY_KEY).map(|value| value.to_str().unwrap_or_default().to_owned());
+    let ask = Ask { plan, reason, idempotency_key: key };
+    let taken = api.requests.submit(request, ask, &caller.principal).await?;
+    let mut response = accepted(&taken.workflow);
+    if taken.replayed {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     }
+    Ok(response)
+}
+
+/// A JSON body that is read after the caller's role was looked at; none at all is an empty one.
+pub(crate) fn json<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> Result<T, ApiError> {
+    let found = extract::media_type(headers);
+    if found != "application/json" && !(found.is_empty() && body.is_empty()) {
+        return Err(extract::unsupported_media_type(&found, "application/json"));
+    }
+    Ok(requests::body(body)?)
 }
 
 /// 202 with the workflow and where to find it.

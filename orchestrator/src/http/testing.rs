@@ -14,14 +14,18 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use chrono::{DateTime, SubsecRound};
 use domain::{
-    Clock, DirectoryName, FarmName, Lane, ManualClock, Mode, Role, SystemRng, TokenId, WorkflowId,
-    WorkflowKind,
+    AccountName, Approval, Clock, DirectoryName, Dn, FarmName, HostActionKind, HostTask, HostTaskState,
+    HostWork, Lane, ManualClock, MemberHost, Mode, Plan, Role, StepOutcome, StepRecord, StepState, SystemRng,
+    TokenId, Wait, WaitReason, WorkflowEvent, WorkflowId, WorkflowKind,
 };
 use messages::{Bus, BusError, BusHealth, Consumer, DeadLetter, MemoryBus};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
-use store::{Claim, Claimed, Lessee, NewWorkflow, Store, StoreOptions, Submitted, Token};
+use store::{
+    Claim, Claimed, Committed, FarmFacts, FarmRecord, Finish, JournalEntry, Lessee, NewWorkflow, Store,
+    StoreOptions, Submitted, Token, WorkflowChange,
+};
 use tokio::sync::watch;
 use tower::ServiceExt;
 
@@ -42,6 +46,8 @@ spec:
   hosts: [Host1, Host2]
 ";
 
+pub(crate) const ACCOUNT_SID: &str = "S-1-5-21-1-2-3-1104";
+pub(crate) const PLAN_HASH: &str = "5f1e";
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
 
 pub(crate) struct World {
@@ -101,7 +107,7 @@ impl World {
         let api = Arc::new(Api::new(options));
         let router = super::router(api.clone());
         let world = Self { store, clock, api, router, secrets: Mutex::default(), _folder: folder };
-        for role in [Role::Viewer, Role::Operator, Role::Admin] {
+        for role in [Role::Viewer, Role::Operator, Role::Approver, Role::Admin] {
             world.add_token(role.as_str(), &[role], None).await;
         }
         world
@@ -163,7 +169,18 @@ impl World {
         body: &str,
         headers: &[(&'static str, &str)],
     ) -> Answer {
-        let mut request = self.authorised(name, request(Method::POST, path));
+        self.send_body(name, Method::POST, path, (media_type, body), headers).await
+    }
+
+    pub(crate) async fn send_body(
+        &self,
+        name: &str,
+        method: Method,
+        path: &str,
+        (media_type, body): (&str, &str),
+        headers: &[(&'static str, &str)],
+    ) -> Answer {
+        let mut request = self.authorised(name, request(method, path));
         if !media_type.is_empty() {
             request.headers_mut().insert(header::CONTENT_TYPE, media_type.parse().expect("a header"));
         }
@@ -176,6 +193,111 @@ impl World {
 
     pub(crate) async fn deploy(&self, name: &str, query: &str, manifest: &str) -> Answer {
         self.post_as(name, &format!("/api/v1/farms{query}"), "application/yaml", manifest, &[]).await
+    }
+
+    /// A farm whose deploy has succeeded, as a worker leaves it.
+    pub(crate) async fn deployed(&self, name: &str) {
+        let manifest = MANIFEST.replace("name: ITFarm1", &format!("name: {name}"));
+        let answer = self.deploy("operator", "", &manifest).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text);
+        let farm = self.get_as("viewer", &format!("/api/v1/farms/{name}")).await;
+        let facts = FarmFacts {
+            spec: serde_json::from_value(farm.json["spec"].clone()).expect("a specification"),
+            account_dn: Dn::parse("CN=a,DC=contoso,DC=com").expect("a DN"),
+            account_sid: ACCOUNT_SID.parse().expect("a SID"),
+            group_dn: None,
+            group_sid: None,
+        };
+        let id = answer.json["id"].as_str().expect("an id").to_owned();
+        self.end(&id, FarmRecord::Deployed(facts)).await;
+    }
+
+    pub(crate) async fn decommissioned(&self, name: &str) {
+        self.deployed(name).await;
+        let path = format!("/api/v1/farms/{name}/decommission");
+        let answer = self.post_as("operator", &path, "", "", &[]).await;
+        let id = answer.json["id"].as_str().expect("an id").to_owned();
+        let farm = FarmName::parse(name).expect("a name");
+        self.end(&id, FarmRecord::Decommissioned { directory: DirectoryName::default(), farm }).await;
+    }
+
+    /// The workflow succeeds.
+    pub(crate) async fn end(&self, id: &str, farm: FarmRecord) {
+        let finish =
+            Finish { event: WorkflowEvent::Succeed, error: None, result: None, plan: None, farm: Some(farm) };
+        self.commit(id, Vec::new(), WorkflowChange::Finish(finish)).await;
+    }
+
+    /// Claims the workflow and writes to it as a worker does.
+    pub(crate) async fn commit(&self, id: &str, steps: Vec<StepRecord>, change: WorkflowChange) {
+        let claimed = self.claim(id).await;
+        self.write(&claimed, steps, change).await;
+    }
+
+    pub(crate) async fn write(&self, claimed: &Claimed, steps: Vec<StepRecord>, change: WorkflowChange) {
+        let now = self.clock.now();
+        let entry = |steps, change| JournalEntry {
+            workflow_id: claimed.workflow.id,
+            fencing_token: claimed.fencing_token,
+            lease_until: now + LEASE,
+            steps,
+            change,
+            now,
+        };
+        let step_names = steps.iter().map(|step: &StepRecord| step.name.clone()).collect();
+        for entry in [entry(Vec::new(), WorkflowChange::Begin { step_names }), entry(steps, change)] {
+            let committed = self.store.commit(&[entry]).await.expect("works");
+            assert!(matches!(committed[..], [Committed::Yes { .. }]), "{committed:?}");
+        }
+    }
+
+    /// Asks for a decommission of `farm` and brings it to where it waits for the approval of the
+    /// plan of [`PLAN_HASH`]; its id.
+    pub(crate) async fn awaits_approval(&self, farm: &str) -> String {
+        self.deployed(farm).await;
+        let path = format!("/api/v1/farms/{farm}/decommission");
+        let answer = self.post_as("operator", &path, "", "", &[]).await;
+        let id = answer.json["id"].as_str().expect("an id").to_owned();
+        let now = self.clock.now();
+        let approval = Approval::asked(PLAN_HASH.to_owned(), now, now + Duration::from_secs(3600));
+        let step = StepRecord {
+            state: StepState::Waiting,
+            outcome: Some(StepOutcome { approval: Some(approval), ..StepOutcome::default() }),
+            ..StepRecord::pending(0, "approval")
+        };
+        let plan = Plan { hash: PLAN_HASH.to_owned(), ..Plan::new(Vec::new(), Vec::new()) };
+        let wait = Wait { reason: WaitReason::Approval, until: None, detail: String::new() };
+        self.commit(&id, vec![step], WorkflowChange::AwaitApproval { wait, plan }).await;
+        id
+    }
+
+    /// A removal of hosts that waits for the word of people about Host1 and Host2; its id.
+    pub(crate) async fn awaits_hosts(&self, farm: &str) -> String {
+        self.deployed(farm).await;
+        let path = format!("/api/v1/farms/{farm}/host-removals");
+        let body = r#"{"hosts": ["Host1", "Host2"]}"#;
+        let answer = self.post_as("operator", &path, "application/json", body, &[]).await;
+        let id = answer.json["id"].as_str().expect("an id").to_owned();
+        let task = |name: &str| {
+            let host = MemberHost {
+                name: name.to_owned(),
+                sid: ACCOUNT_SID.parse().expect("a SID"),
+                dns_host_name: None,
+            };
+            let account = AccountName::parse(farm).expect("a name");
+            let work = HostWork { host, account, actions: vec![HostActionKind::Uninstall] };
+            HostTask { state: HostTaskState::Asked, ..HostTask::pending(work) }
+        };
+        let hosts = vec![task("Host1"), task("Host2")];
+        let step = StepRecord {
+            state: StepState::Waiting,
+            outcome: Some(StepOutcome { hosts, ..StepOutcome::default() }),
+            ..StepRecord::pending(1, "uninstall")
+        };
+        let wait = Wait { reason: WaitReason::Host, until: None, detail: String::new() };
+        let first = StepRecord { state: StepState::Succeeded, ..StepRecord::pending(0, "find-farm") };
+        self.commit(&id, vec![first, step], WorkflowChange::Wait(wait)).await;
+        id
     }
 
     /// Submits past HTTP.

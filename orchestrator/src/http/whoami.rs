@@ -34,7 +34,7 @@ pub(crate) async fn whoami(State(api): State<Arc<Api>>, caller: Caller) -> Json<
         name: caller.principal.name,
         roles: caller.principal.roles,
         embedded_directory: api.embedded,
-        directories: api.known_directories.iter().map(ToString::to_string).collect(),
+        directories: api.requests.directories.iter().map(ToString::to_string).collect(),
     })
 }
 

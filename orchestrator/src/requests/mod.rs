@@ -1,0 +1,336 @@
+//! What anybody asks for, over HTTP or AMQP alike, becomes a workflow here and nowhere else: the
+//! role it needs, its rules, the farm's record, the idempotency key.
+//!
+//! Nothing here knows how the request came in. To add a kind of request: a variant of [`Request`],
+//! its body in `bodies.rs`, its rules in `judge.rs`, its arm in `workflow_of`.
+
+pub(crate) mod bodies;
+pub(crate) mod form;
+mod judge;
+mod refusal;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::request::ReplaceRequest;
+use domain::{
+    Clock, DirectoryName, ErrorCode, FarmManifest, FarmName, Lane, Mode, Principal, Problem, Rng, Role,
+    Violation, Workflow, WorkflowId, WorkflowKind,
+};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use store::{Farm, IdempotencyKey, NewWorkflow, Store, Submitted};
+
+use bodies::{DecommissionBody, HostsBody, ImportBody, InspectBody, ReplaceBody};
+use judge::{Judged, Work};
+
+pub(crate) use refusal::{Refusal, RefusalKind, RequestError, require};
+
+const MAX_KEY: usize = 255;
+const MAX_REASON: usize = 1024;
+
+/// Which farm is meant, as it was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FarmRef {
+    pub name: String,
+    /// `None`: `default`.
+    pub directory: Option<String>,
+}
+
+/// Work that is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Request {
+    Deploy(FarmManifest),
+    /// With the farm as the request names it beside the manifest, where it does.
+    Update(Option<FarmRef>, FarmManifest),
+    AddHost(FarmRef, HostsBody),
+    RemoveHost(FarmRef, HostsBody),
+    Decommission(FarmRef, DecommissionBody),
+    Replace(FarmRef, ReplaceBody),
+    Import(FarmRef, ImportBody),
+    Inspect(FarmRef),
+}
+
+/// How it is asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Ask {
+    /// A dry run: the workflow ends with the exact directory changes and writes nothing.
+    pub plan: bool,
+    /// Why, in words; kept with the workflow.
+    pub reason: Option<String>,
+    /// The same key with the same request gives the same workflow, however often it is asked.
+    pub idempotency_key: Option<String>,
+}
+
+/// A request that was taken.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Accepted {
+    pub workflow: Workflow,
+    /// It is that of an earlier request with the same key.
+    pub replayed: bool,
+}
+
+impl Request {
+    /// A request out of its parts, as a message holds them: `body` is what the HTTP API takes as
+    /// its body, for `deploy` and `update` the manifest.
+    #[allow(dead_code, reason = "for requests that come as messages")]
+    pub(crate) fn parse(kind: &str, farm: Option<FarmRef>, body: &[u8]) -> Result<Self, Refusal> {
+        let named = || {
+            farm.clone().ok_or_else(|| {
+                judge::invalid(vec![Violation::new("farm", "required", "names the farm it is about")])
+            })
+        };
+        let request = match kind {
+            "deploy" => Self::Deploy(manifest(body)?),
+            "update" => Self::Update(farm, manifest(body)?),
+            "add-host" => Self::AddHost(named()?, self::body(body)?),
+            "remove-host" => Self::RemoveHost(named()?, self::body(body)?),
+            "decommission" => Self::Decommission(named()?, self::body(body)?),
+            "replace" => Self::Replace(named()?, self::body(body)?),
+            "import" => Self::Import(named()?, self::body(body)?),
+            "inspect" => match farm {
+                Some(farm) => Self::Inspect(farm),
+                None => self::body::<InspectBody>(body)?.into(),
+            },
+            other => {
+                let message = format!("{other:?} is nothing that can be asked for");
+                return Err(judge::invalid(vec![Violation::new("kind", "value", message)]).into());
+            }
+        };
+        Ok(request)
+    }
+
+    pub(crate) fn kind(&self) -> WorkflowKind {
+        match self {
+            Self::Deploy(_) => WorkflowKind::DEPLOY,
+            Self::Update(..) => WorkflowKind::UPDATE,
+            Self::AddHost(..) => WorkflowKind::ADD_HOST,
+            Self::RemoveHost(..) => WorkflowKind::REMOVE_HOST,
+            Self::Decommission(..) => WorkflowKind::DECOMMISSION,
+            Self::Replace(..) => WorkflowKind::REPLACE,
+            Self::Import(..) => WorkflowKind::IMPORT,
+            Self::Inspect(_) => WorkflowKind::INSPECT,
+        }
+    }
+
+    /// What the asking principal must hold; a dry run needs the same.
+    pub(crate) fn role(&self) -> Role {
+        match self {
+            Self::Inspect(_) => Role::Viewer,
+            _ => Role::Operator,
+        }
+    }
+
+    /// SHA-256 of what is asked, independent of how it was written down and of what is on record.
+    fn hash(&self, plan: bool, judged: &Judged) -> Result<String, serde_json::Error> {
+        let (kind, farm, directory) = (self.kind(), judged.farm.key(), judged.directory.key());
+        let text = match self {
+            Self::Deploy(manifest) | Self::Update(_, manifest) => serde_json::to_vec(&(kind, plan, manifest)),
+            Self::AddHost(_, body) | Self::RemoveHost(_, body) => {
+                serde_json::to_vec(&(kind, plan, farm, directory, body))
+            }
+            Self::Decommission(_, body) => serde_json::to_vec(&(kind, plan, farm, directory, body)),
+            Self::Replace(_, body) => serde_json::to_vec(&(kind, plan, farm, directory, body)),
+            Self::Import(_, body) => serde_json::to_vec(&(kind, plan, farm, directory, body)),
+            Self::Inspect(_) => serde_json::to_vec(&(kind, plan, farm, directory)),
+        };
+        Ok(hex::encode(Sha256::digest(text?)))
+    }
+}
+
+impl From<InspectBody> for Request {
+    fn from(body: InspectBody) -> Self {
+        Self::Inspect(FarmRef { name: body.farm, directory: body.directory })
+    }
+}
+
+/// A body in JSON; none at all is an empty one.
+pub(crate) fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+    let bytes = if bytes.iter().all(u8::is_ascii_whitespace) { b"{}" } else { bytes };
+    form::parse_json(bytes).map_err(|violation| malformed(ErrorCode::InvalidRequest, "body", violation))
+}
+
+#[allow(dead_code, reason = "for requests that come as messages")]
+fn manifest(bytes: &[u8]) -> Result<FarmManifest, Refusal> {
+    form::parse_json(bytes).map_err(|violation| malformed(ErrorCode::InvalidManifest, "manifest", violation))
+}
+
+/// `what` cannot be read at one place.
+pub(crate) fn malformed(code: ErrorCode, what: &str, violation: Violation) -> Refusal {
+    let message = format!("the {what} is not understood at {}: {}", violation.field, violation.message);
+    let hint = format!("correct the {what} and send it again; nothing was written");
+    Problem::new(code, message, hint).with_violations(vec![violation]).into()
+}
+
+/// Where requests are judged and recorded.
+#[derive(Clone)]
+pub(crate) struct Requests {
+    pub store: Store,
+    pub clock: Arc<dyn Clock>,
+    pub rng: Arc<dyn Rng>,
+    /// The configured directories.
+    pub directories: Vec<DirectoryName>,
+    /// How long an account stays disabled where the request does not say.
+    pub cool_down: Duration,
+}
+
+impl Requests {
+    /// Judges the request and records its workflow with its event, in one transaction.
+    ///
+    /// A key that was used before is answered before the farm is looked at: a decommission that is
+    /// asked for once more is the same workflow, not a farm that is gone.
+    pub(crate) async fn submit(
+        &self,
+        request: &Request,
+        ask: Ask,
+        by: &Principal,
+    ) -> Result<Accepted, RequestError> {
+        require(by, request.role())?;
+        let judged = judge::judge(request, &self.directories, self.cool_down)?;
+        let key = self.key(request, &ask, &judged, by)?;
+        let reason = reason(ask.reason)?;
+        let earlier = match &key {
+            Some(key) => self.store.submitted(key).await?,
+            None => None,
+        };
+        let submitted = match earlier {
+            Some(earlier) => earlier,
+            None => {
+                let mut new = self.new_workflow(request, judged, by).await?;
+                new.mode = if ask.plan { Mode::Plan } else { Mode::Apply };
+                new.reason = reason;
+                // A dry run asks what would happen; it puts no farm on record.
+                new.farm_spec = new.farm_spec.filter(|_| !ask.plan);
+                self.store.submit(new, key).await?
+            }
+        };
+        match submitted {
+            Submitted::New(workflow) => Ok(Accepted { workflow, replayed: false }),
+            Submitted::Replayed(workflow) => Ok(Accepted { workflow, replayed: true }),
+            Submitted::Conflict(id) => Err(key_conflict(id).into()),
+        }
+    }
+
+    fn key(
+        &self,
+        request: &Request,
+        ask: &Ask,
+        judged: &Judged,
+        by: &Principal,
+    ) -> Result<Option<IdempotencyKey>, RequestError> {
+        let Some(key) = &ask.idempotency_key else { return Ok(None) };
+        if !(1..=MAX_KEY).contains(&key.len()) || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(bad_key().into());
+        }
+        let request_hash = request.hash(ask.plan, judged)?;
+        Ok(Some(IdempotencyKey { principal: by.name.clone(), key: key.clone(), request_hash }))
+    }
+
+    async fn new_workflow(
+        &self,
+        request: &Request,
+        judged: Judged,
+        by: &Principal,
+    ) -> Result<NewWorkflow, RequestError> {
+        let record = match judged.work {
+            Work::Deploy(_) | Work::Import(_) => None,
+            _ => {
+                let farm = self.store.farm(&judged.directory, &judged.farm).await?;
+                Some(refusal::deployed(farm, &judged)?)
+            }
+        };
+        // As it is on record, whatever the case it was asked in.
+        let farm = record.as_ref().map_or_else(|| judged.farm.clone(), |farm| farm.name.clone());
+        let now = self.clock.now();
+        let new = NewWorkflow {
+            id: WorkflowId::new(now, self.rng.as_ref()),
+            kind: request.kind(),
+            directory: judged.directory.clone(),
+            farm: Some(farm),
+            hosts: Vec::new(),
+            lane: if request.kind() == WorkflowKind::INSPECT { Lane::Urgent } else { Lane::Lifecycle },
+            mode: Mode::Apply,
+            requested_by: by.name.clone(),
+            reason: None,
+            input: serde_json::Value::Null,
+            traceparent: messages::trace::current(),
+            farm_spec: None,
+            now,
+        };
+        Ok(with_work(new, judged.work, record.as_ref())?)
+    }
+}
+
+/// The workflow with what its runbook works from.
+fn with_work(
+    mut new: NewWorkflow,
+    work: Work,
+    record: Option<&Farm>,
+) -> Result<NewWorkflow, serde_json::Error> {
+    let names = |hosts: &[domain::PrincipalRef]| hosts.iter().map(ToString::to_string).collect();
+    new.input = match &work {
+        Work::Deploy(spec) => {
+            new.farm_spec = Some(spec.clone());
+            new.hosts = names(&spec.hosts);
+            serde_json::to_value(spec)?
+        }
+        Work::Update(spec) => {
+            new.hosts = names(&spec.hosts);
+            serde_json::to_value(spec)?
+        }
+        Work::AddHost(request) | Work::RemoveHost(request) => {
+            new.hosts = names(&request.hosts);
+            serde_json::to_value(request)?
+        }
+        Work::Decommission(request) => serde_json::to_value(request)?,
+        Work::Replace { new_account, interval, cool_down_seconds } => {
+            let recorded = record.and_then(|farm| farm.recorded.as_ref());
+            let replace = recorded.map(|facts| ReplaceRequest {
+                account_sid: facts.account_sid.clone(),
+                new_account: new_account.clone(),
+                managed_password_interval_in_days: *interval,
+                cool_down_seconds: *cool_down_seconds,
+            });
+            serde_json::to_value(replace)?
+        }
+        Work::Import(request) => serde_json::to_value(request)?,
+        Work::Inspect(request) => serde_json::to_value(request)?,
+    };
+    Ok(new)
+}
+
+/// A reason is shown beside the workflow for ever; keep it a sentence.
+pub(crate) fn reason(given: Option<String>) -> Result<Option<String>, Refusal> {
+    let length = given.as_ref().map_or(0, |text| text.chars().count());
+    if length > MAX_REASON {
+        let message = format!("the reason has {length} characters, at most {MAX_REASON} are kept");
+        let hint = "shorten it, or link to a ticket";
+        return Err(Problem::new(ErrorCode::InvalidRequest, message, hint).into());
+    }
+    Ok(given.filter(|text| !text.trim().is_empty()))
+}
+
+fn bad_key() -> Refusal {
+    let message = format!("the Idempotency-Key is not 1 to {MAX_KEY} visible ASCII characters");
+    let hint = "use a fresh UUID for each new request, and the same one when you repeat it";
+    Problem::new(ErrorCode::InvalidRequest, message, hint).into()
+}
+
+fn key_conflict(id: WorkflowId) -> Refusal {
+    let problem = Problem::new(
+        ErrorCode::IdempotencyConflict,
+        format!("the Idempotency-Key was used before, for another request, which became workflow {id}"),
+        "use a new key for a new request; to repeat the earlier one send exactly what was sent then",
+    );
+    Refusal { problem, kind: RefusalKind::Conflict }
+}
+
+impl FarmRef {
+    /// A farm whose name and directory were parsed already, e.g. out of a path.
+    pub(crate) fn of(name: &FarmName, directory: Option<&DirectoryName>) -> Self {
+        Self { name: name.to_string(), directory: directory.map(ToString::to_string) }
+    }
+}
