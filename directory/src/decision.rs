@@ -204,6 +204,7 @@ const ROWS: &[Row] = &[
     Row::on(C::UNWILLING_TO_PERFORM, ReadAgain, E::DirectoryConflict, "the value is not there", "It is read again by itself.").says("doesn't exist for target guid"),
     Row::on(C::UNWILLING_TO_PERFORM, Park, E::DirectoryReadOnly, "a global catalogue port takes no writes", "Use ports 389 or 636 in the directory's URLs, not 3268 or 3269.").says("global catalog port"),
     Row::on(C::UNWILLING_TO_PERFORM, Fail, E::DirectoryRefused, "the DC refuses the change", "Its message says why."),
+    Row::on(C::ENTRY_ALREADY_EXISTS, ReadAgain, E::AccountNameTaken, "another object of that name stands in the container", "It is read again by itself. If the name stays taken, rename that object, or take another name.").operation("rename"),
     Row::on(C::NAMING_VIOLATION, Fail, E::DirectoryRefused, "such an object may not stand there", "Name a container or an organizational unit as container."),
     Row::on(C::OBJECT_CLASS_VIOLATION, Fail, E::SchemaTooOld, "the object's class does not allow it so", "The forest's schema must be that of Windows Server 2012 or later (adprep)."),
     Row::on(C::NOT_ALLOWED_ON_NON_LEAF, Fail, E::DirectoryRefused, "the object has children", "Move or delete them first."),
@@ -297,7 +298,7 @@ fn refused(refusal: &Refusal) -> &'static Row {
 }
 
 /// The missing right and how to grant it, from an operation as the adapter writes it:
-/// `add DN (CLASS)`, `modify DN (ATTRIBUTE, ATTRIBUTE)`, `delete DN`.
+/// `add DN (CLASS)`, `modify DN (ATTRIBUTE, ATTRIBUTE)`, `delete DN`, `rename DN (NAME)`.
 fn delegation(operation: &str) -> String {
     let (verb, rest) = operation.split_once(' ').unwrap_or((operation, ""));
     let (dn, details) = match rest.strip_suffix(')').and_then(|rest| rest.rsplit_once(" (")) {
@@ -325,6 +326,10 @@ fn delegation(operation: &str) -> String {
                 grants.join("; ")
             )
         }
+        "rename" => format!(
+            "Missing: the right to rename {dn}. Grant it to Farmhand's account: dsacls \"{dn}\" /G \
+             \"ACCOUNT:RPWP;name\"; dsacls \"{dn}\" /G \"ACCOUNT:RPWP;cn\" (or inherited from {parent})."
+        ),
         "delete" => format!(
             "Missing: the right to delete {dn}. Grant Farmhand's account delete-child on {parent} for the object's \
              class."
@@ -472,5 +477,7 @@ mod tests {
             "{modify}"
         );
         assert!(hint("delete CN=F,OU=g,DC=x").contains("delete-child on OU=g,DC=x"));
+        let rename = hint("rename CN=F,OU=g,DC=x (F-old)");
+        assert!(rename.contains("dsacls \"CN=F,OU=g,DC=x\" /G \"ACCOUNT:RPWP;name\""), "{rename}");
     }
 }

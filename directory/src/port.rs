@@ -17,6 +17,8 @@ type Result<T> = std::result::Result<T, DirectoryError>;
 pub enum Base {
     Dn(Dn),
     Sid(Sid),
+    /// objectGUID in its text form: the object under whatever name.
+    Guid(String),
     /// A well-known container by GUID, which follows it when an administrator moves it
     /// (MS-ADTS 3.1.1.3.1.2.4, `<WKGUID=...>`).
     WellKnown {
@@ -38,6 +40,7 @@ impl fmt::Display for Base {
         match self {
             Self::Dn(dn) => dn.fmt(f),
             Self::Sid(sid) => write!(f, "<SID={sid}>"),
+            Self::Guid(guid) => write!(f, "<GUID={guid}>"),
             Self::WellKnown { guid, domain } => write!(f, "<WKGUID={guid},{domain}>"),
             Self::Root => Ok(()),
         }
@@ -134,6 +137,8 @@ pub trait DirectoryWrite: DirectoryRead {
     async fn add(&self, dn: &Dn, attributes: &[Attribute]) -> Result<()>;
     async fn modify(&self, dn: &Dn, modifications: &[Modification]) -> Result<()>;
     async fn delete(&self, dn: &Dn) -> Result<()>;
+    /// Another RDN value (unescaped) in the same container: ModifyDN that deletes the old RDN.
+    async fn rename(&self, dn: &Dn, name: &str) -> Result<()>;
 }
 
 /// One configured directory: a domain, its DCs and its forest's global catalogue.

@@ -51,4 +51,7 @@ impl DirectoryWrite for ReadOnly {
     async fn delete(&self, dn: &Dn) -> Result<(), DirectoryError> {
         Err(self.refuse("delete", dn))
     }
+    async fn rename(&self, dn: &Dn, _: &str) -> Result<(), DirectoryError> {
+        Err(self.refuse("rename", dn))
+    }
 }

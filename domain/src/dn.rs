@@ -57,6 +57,11 @@ impl Dn {
         Self::from_rdns_with_text(rdns, text)
     }
 
+    /// The same place under another RDN value (unescaped); `None` where there is no parent.
+    pub fn renamed(&self, value: &str) -> Option<Self> {
+        Some(self.parent()?.child(&self.rdn().attribute, value))
+    }
+
     pub fn parent(&self) -> Option<Self> {
         let rdns: Vec<_> = self.rdns.get(1..).filter(|rest| !rest.is_empty())?.to_vec();
         let text = rdns.iter().map(rdn_text).collect::<Vec<_>>().join(",");
@@ -90,6 +95,12 @@ impl Dn {
     pub fn domain(&self) -> String {
         let parts = self.rdns.iter().filter(|rdn| rdn.attribute.eq_ignore_ascii_case("dc"));
         parts.map(|rdn| rdn.value.as_str()).collect::<Vec<_>>().join(".")
+    }
+}
+
+impl fmt::Display for Rdn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&rdn_text(self))
     }
 }
 
@@ -258,6 +269,11 @@ mod tests {
         assert!(!dn("DC=xcontoso,DC=com").is_within(&base));
         assert_eq!(child.domain(), "contoso.com");
         assert_eq!(dn("DC=com").parent(), None);
+        assert_eq!(child.renamed("c=d").expect("a child").rdn().to_string(), r"CN=c\=d");
+        assert_eq!(
+            (child.renamed("x").expect("a child").parent(), dn("DC=com").renamed("x")),
+            (Some(base), None)
+        );
     }
 
     #[test]

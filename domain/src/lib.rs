@@ -27,7 +27,7 @@ pub mod workflow;
 
 pub use approval::{Approval, Verdict};
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use dn::Dn;
+pub use dn::{Dn, Rdn};
 pub use dns_name::DnsHostName;
 pub use encryption::EncryptionTypes;
 pub use error::{ErrorCode, Problem, Violation};

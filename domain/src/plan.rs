@@ -37,13 +37,17 @@ impl Plan {
     }
 }
 
-/// One LDAP write: an Add, a Modify or a Delete of one object.
+/// One LDAP write: an Add, a Modify, a Delete or a Rename of one object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     pub kind: ChangeKind,
+    /// As it is when this change is sent.
     pub dn: Dn,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attributes: Vec<AttributeChange>,
+    /// Of a rename: objectGUID, by which the object is known again under either name.
+    #[serde(default, rename = "objectGuid", skip_serializing_if = "Option::is_none")]
+    pub object_guid: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,20 +56,47 @@ pub enum ChangeKind {
     Add,
     Modify,
     Delete,
+    /// Another RDN in the same container (ModifyDN); the attribute `name` says which.
+    Rename,
 }
 
 impl Change {
     pub fn add(dn: Dn, attributes: Vec<AttributeChange>) -> Self {
-        Self { kind: ChangeKind::Add, dn, attributes }
+        Self { kind: ChangeKind::Add, dn, attributes, object_guid: None }
     }
 
     pub fn modify(dn: Dn, attributes: Vec<AttributeChange>) -> Self {
-        Self { kind: ChangeKind::Modify, dn, attributes }
+        Self { kind: ChangeKind::Modify, dn, attributes, object_guid: None }
     }
 
     /// `attributes` are what the object held, for the record and for undo.
     pub fn delete(dn: Dn, attributes: Vec<AttributeChange>) -> Self {
-        Self { kind: ChangeKind::Delete, dn, attributes }
+        Self { kind: ChangeKind::Delete, dn, attributes, object_guid: None }
+    }
+
+    /// The object of that objectGUID gets the RDN value `name` (unescaped) and stays in its container.
+    pub fn rename(dn: Dn, object_guid: impl Into<String>, name: &str) -> Self {
+        let attribute =
+            AttributeChange::set(Self::NAME, vec![dn.rdn().value.as_str().into()], vec![name.into()]);
+        let object_guid = Some(object_guid.into());
+        Self { kind: ChangeKind::Rename, dn, attributes: vec![attribute], object_guid }
+    }
+
+    /// The attribute that follows the RDN.
+    const NAME: &str = "name";
+
+    /// Of a rename: the new RDN value, unescaped.
+    pub fn new_name(&self) -> Option<&str> {
+        let renames = self.kind == ChangeKind::Rename;
+        match self.attribute(Self::NAME)?.added() {
+            [AttributeValue::Text(name)] if renames => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The object's DN after this change.
+    pub fn dn_after(&self) -> Dn {
+        self.new_name().and_then(|name| self.dn.renamed(name)).unwrap_or_else(|| self.dn.clone())
     }
 
     pub fn attribute(&self, name: &str) -> Option<&AttributeChange> {
@@ -222,6 +253,17 @@ mod tests {
     fn a_change_survives_the_database() {
         let text = serde_json::to_string(&change()).expect("serialises");
         assert_eq!(serde_json::from_str::<Change>(&text).expect("reads back"), change());
+    }
+
+    #[test]
+    fn a_rename_names_the_object_before_and_after() {
+        let renamed = Change::rename(change().dn, "04030201-0605-0807-090a-0b0c0d0e0f10", "a, b");
+        assert_eq!(renamed.new_name(), Some("a, b"));
+        assert_eq!(renamed.dn_after().to_string(), r"CN=a\, b,DC=contoso,DC=com");
+        assert_eq!(change().dn_after(), change().dn);
+        let json = serde_json::to_value(&renamed).expect("serialises");
+        assert_eq!((&json["kind"], &json["attributes"][0]["after"][0]), (&"rename".into(), &"a, b".into()));
+        assert_eq!(serde_json::from_value::<Change>(json).expect("reads back"), renamed);
     }
 
     #[test]

@@ -44,7 +44,9 @@ cases! {
         what_the_schema_does_not_know,
         names_and_classes_are_not_modified,
         what_is_missing_cannot_be_changed,
-        what_has_children_is_not_deleted;
+        what_has_children_is_not_deleted,
+        a_rename_keeps_the_object_and_what_it_is_called_by,
+        a_new_name_must_be_free_and_be_one;
     gmsa:
         the_server_completes_an_account,
         what_is_left_out_gets_ads_defaults,
@@ -97,6 +99,7 @@ cases! {
         the_domains_own_objects,
         hosts_can_be_disabled_and_no_more,
         trust_for_delegation,
+        who_may_rename,
         key_secrets;
     login:
         a_wrong_password,

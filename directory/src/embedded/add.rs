@@ -154,7 +154,8 @@ fn name(
     Ok(object)
 }
 
-fn set_rdn(object: &mut Object, attribute: &'static str, value: &str) {
+/// `name` and the attribute that the class is named by follow the RDN.
+pub fn set_rdn(object: &mut Object, attribute: &'static str, value: &str) {
     object.set_text(attribute, value);
     object.set_text("name", value);
 }

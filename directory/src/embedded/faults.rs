@@ -14,11 +14,12 @@ pub enum OperationKind {
     Add,
     Modify,
     Delete,
+    Rename,
 }
 
 impl OperationKind {
     pub fn is_write(self) -> bool {
-        matches!(self, Self::Add | Self::Modify | Self::Delete)
+        matches!(self, Self::Add | Self::Modify | Self::Delete | Self::Rename)
     }
 }
 
@@ -139,7 +140,7 @@ impl Faults {
         self.inner().operations.clone()
     }
 
-    /// The adds, modifies and deletes among them.
+    /// The adds, modifies, deletes and renames among them.
     pub fn writes(&self) -> Vec<Operation> {
         self.operations().into_iter().filter(|operation| operation.kind.is_write()).collect()
     }

@@ -27,6 +27,7 @@ mod password;
 mod protocol;
 mod reference;
 mod rejection;
+mod rename;
 mod rights;
 mod rootdse;
 mod schema;

@@ -14,6 +14,7 @@ pub fn operation(op: &LdapOp) -> Option<(OperationKind, &str)> {
         LdapOp::AddRequest(add) => Some((OperationKind::Add, &add.dn)),
         LdapOp::ModifyRequest(modify) => Some((OperationKind::Modify, &modify.dn)),
         LdapOp::DelRequest(dn) => Some((OperationKind::Delete, dn)),
+        LdapOp::ModifyDNRequest(rename) => Some((OperationKind::Rename, &rename.dn)),
         _ => None,
     }
 }

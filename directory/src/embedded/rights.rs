@@ -67,6 +67,15 @@ impl Caller {
         }
     }
 
+    /// A rename writes `name` and the RDN attribute; of groups these are not delegated.
+    pub fn may_rename(self, forest: &Forest, object: &Object) -> bool {
+        match self {
+            Self::Administrator(_) | Self::System => true,
+            Self::Service(_) => object.is_a("msDS-GroupManagedServiceAccount") && is_managed(forest, object),
+            Self::Anonymous | Self::Other(_) => false,
+        }
+    }
+
     /// Whether the caller may change the attribute of an object that is there already.
     pub fn may_write(self, forest: &Forest, object: &Object, attribute: &AttributeType) -> bool {
         match self {

@@ -23,7 +23,7 @@ use super::rejection::{Rejection, success};
 use super::rights::Caller;
 use super::search::{self, Query, Selection};
 use super::wire::Request;
-use super::{add, delete, modify, names, protocol, rootdse};
+use super::{add, delete, modify, names, protocol, rename, rootdse};
 
 /// MaxPageSize of the default query policy; Samba ignores it, Windows does not.
 const MAX_PAGE: usize = 1000;
@@ -157,9 +157,9 @@ impl Session {
                 let deleted = self.write(|context: &Context<'_>| delete::delete(context, &dn)).await;
                 LdapOp::DelResponse(result(deleted))
             }
-            LdapOp::ModifyDNRequest(_) => {
-                let text = "00002035: the embedded directory does not rename";
-                LdapOp::ModifyDNResponse(Rejection::unwilling(text).into_result())
+            LdapOp::ModifyDNRequest(request) => {
+                let renamed = self.write(|context: &Context<'_>| rename::rename(context, &request)).await;
+                LdapOp::ModifyDNResponse(result(renamed))
             }
             LdapOp::CompareRequest(request) => LdapOp::CompareResult(self.compare(&request)),
             LdapOp::ExtendedRequest(request) => self.extended(&request.name),

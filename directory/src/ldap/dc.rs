@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::Dn;
+use domain::{Dn, Rdn};
 use futures::FutureExt;
 use ldap3::adapters::{Adapter, EntriesOnly, PagedResults};
 use ldap3::{Ldap, LdapError, LdapResult, Mod};
@@ -390,5 +390,16 @@ impl DirectoryWrite for LdapDc {
             ldap.with_timeout(timeout).delete(dn.as_str()).await
         });
         observe("delete", &self.name, dn.as_str(), deleting).await
+    }
+
+    async fn rename(&self, dn: &Dn, name: &str) -> Result<()> {
+        let operation = format!("rename {dn} ({name})");
+        let rdn = Rdn { attribute: dn.rdn().attribute.clone(), value: name.to_owned() }.to_string();
+        let renaming = self.write(&operation, |mut ldap, timeout| {
+            let rdn = &rdn;
+            // AD takes no rename that keeps the old RDN.
+            async move { ldap.with_timeout(timeout).modifydn(dn.as_str(), rdn, true, None).await }
+        });
+        observe("rename", &self.name, dn.as_str(), renaming).await
     }
 }

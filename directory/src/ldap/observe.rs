@@ -33,6 +33,7 @@ fn span(operation: &str, dc: &str, dn: &str) -> Span {
         "add" => tracing::info_span!("ldap.add", dc, dn, result = field::Empty),
         "modify" => tracing::info_span!("ldap.modify", dc, dn, result = field::Empty),
         "delete" => tracing::info_span!("ldap.delete", dc, dn, result = field::Empty),
+        "rename" => tracing::info_span!("ldap.rename", dc, dn, result = field::Empty),
         _ => tracing::info_span!("ldap.read", dc, dn, result = field::Empty),
     }
 }

@@ -48,6 +48,7 @@ fn rows(change: &Change) -> Vec<[String; 4]> {
         ChangeKind::Add => "add",
         ChangeKind::Modify => "modify",
         ChangeKind::Delete => "delete",
+        ChangeKind::Rename => "rename",
     };
     let row = |attribute: &str, values: String| {
         [change.dn.to_string(), kind.to_owned(), attribute.to_owned(), values]
@@ -105,6 +106,7 @@ mod tests {
                         AttributeChange::set("description", vec!["old".into()], vec![]),
                     ],
                 ),
+                Change::rename(dn("CN=I,DC=x"), "04030201-0605-0807-090a-0b0c0d0e0f10", "J"),
             ],
             vec![],
         );

@@ -163,14 +163,18 @@ pub(crate) struct Verdict {
     reason: Option<String>,
 }
 
-/// One LDAP write.
+/// One LDAP write. A `rename` gives the object another name in its container: the attribute `name`.
 #[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
 pub(crate) struct Change {
     kind: ChangeKind,
     dn: String,
     /// Left out when empty.
     #[schema(required = false)]
     attributes: Vec<AttributeChange>,
+    /// Of a rename: the object under either name.
+    #[schema(required = false)]
+    object_guid: Option<String>,
 }
 
 #[derive(ToSchema)]
@@ -179,6 +183,7 @@ pub(crate) enum ChangeKind {
     Add,
     Modify,
     Delete,
+    Rename,
 }
 
 /// `set` has `before` and `after`, `values` has `added` and `removed`. A value is a text, or

@@ -1,5 +1,7 @@
 //! Names, places, and what the schema allows.
 
+use directory::Base;
+
 use super::{FARMS, MSA, World, add, attribute, code, delete, dn, extended, replace};
 
 pub async fn a_name_stands_once_in_its_container(world: &World) {
@@ -111,4 +113,66 @@ pub async fn what_has_children_is_not_deleted(world: &World) {
     admin.delete(&group).await.expect("deleted");
     assert_eq!(code(&admin.delete(&unit).await), 0);
     assert_eq!(code(&admin.delete(&dn(MSA).child("CN", &world.name("none"))).await), 32);
+}
+
+pub async fn a_rename_keeps_the_object_and_what_it_is_called_by(world: &World) {
+    let spn = format!("http/{}", world.name("a"));
+    let group = world.add_group("g", &[]).await;
+    let account = world.add_gmsa("a", &[attribute("servicePrincipalName", &[&spn])]).await;
+    assert_eq!(world.modify(&group, &[add("member", &[account.as_str()])]).await, 0);
+    let service = world.as_service().await;
+    let before = world.read(&account, &["objectGUID", "objectSid", "uSNChanged"]).await;
+    assert_eq!(code(&service.rename(&account, &world.name("b")).await), 0);
+
+    let renamed = world.gmsa_dn("b");
+    let names = ["cn", "name", "sAMAccountName", "servicePrincipalName", "memberOf"];
+    let after =
+        world.read(&renamed, &[&names[..], &["objectGUID", "objectSid", "uSNChanged"]].concat()).await;
+    assert_eq!((after.text("cn"), after.text("name")), (Some(&*world.name("b")), Some(&*world.name("b"))));
+    assert_eq!(
+        after.text("sAMAccountName"),
+        Some(&*format!("{}$", world.name("a"))),
+        "no account name follows"
+    );
+    assert_eq!(after.texts("servicePrincipalName"), [spn]);
+    assert_eq!(
+        (after.guid("objectGUID"), after.sid("objectSid")),
+        (before.guid("objectGUID"), before.sid("objectSid"))
+    );
+    assert!(after.int("uSNChanged") > before.int("uSNChanged"));
+    assert_eq!(
+        (after.dns("memberOf"), world.read(&group, &["member"]).await.dns("member")),
+        (vec![group], vec![renamed.clone()])
+    );
+    // By its GUID it is found under whatever name.
+    let guid = after.guid("objectGUID").expect("a GUID");
+    let by_guid = service.read(&Base::Guid(guid), &["cn"]).await.expect("read").expect("there");
+    assert_eq!(by_guid.dn, renamed);
+    assert!(service.read(&Base::from(&account), &["cn"]).await.expect("read").is_none());
+    // The old name is free, for a new object as well.
+    assert_eq!(code(&service.add(&account, &world.gmsa("c")).await), 0);
+}
+
+pub async fn a_new_name_must_be_free_and_be_one(world: &World) {
+    let service = world.as_service().await;
+    let account = world.add_gmsa("a", &[]).await;
+    world.add_gmsa("b", &[]).await;
+    assert_eq!(code(&service.rename(&account, &world.name("b")).await), 68);
+    assert_eq!(
+        code(&service.rename(&account, &world.name("B").to_uppercase()).await),
+        68,
+        "in other letters"
+    );
+    assert_eq!(code(&service.rename(&world.gmsa_dn("none"), &world.name("x")).await), 32);
+    assert_eq!(code(&service.rename(&account, "").await), 64);
+    // Its own name, also in other letters, is no conflict.
+    assert_eq!(code(&service.rename(&account, &world.name("a")).await), 0);
+    let capitals = world.name("a").to_uppercase();
+    assert_eq!(code(&service.rename(&account, &capitals).await), 0);
+    assert_eq!(world.read(&account, &["cn"]).await.text("cn"), Some(&*capitals));
+    let odd = world.name(" a, b=c+\"d\"");
+    assert_eq!(code(&service.rename(&account, &odd).await), 0);
+    let odd_dn = account.renamed(&odd).expect("a child");
+    let read = world.read(&odd_dn, &["cn", "distinguishedName"]).await;
+    assert_eq!((read.text("cn"), &read.dns("distinguishedName")[0]), (Some(&*odd), &odd_dn));
 }

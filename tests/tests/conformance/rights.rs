@@ -99,3 +99,21 @@ pub async fn key_secrets(world: &World) {
     assert!(!seen.is_empty());
     assert!(seen.iter().all(|key| key.has("msKds-UseStartTime") && key.has("msKds-DomainID")));
 }
+
+pub async fn who_may_rename(world: &World) {
+    let service = world.as_service().await;
+    let account = world.add_gmsa("a", &[]).await;
+    assert_eq!(code(&service.rename(&account, &world.name("b")).await), 0);
+    // Of its groups the account may write members and description, and no name.
+    let group = world.add_group("g", &[]).await;
+    let refused = service.rename(&group, &world.name("h")).await;
+    assert_eq!((code(&refused), extended(&refused)), (50, Some(0x2098)));
+    assert_eq!(code(&service.rename(&host(1), &world.name("x")).await), 50);
+    let made = world.name("m");
+    let computer =
+        [attribute("objectClass", &["computer"]), attribute("sAMAccountName", &[&format!("{made}$")])];
+    let own = dn(HOSTS).child("CN", &made);
+    world.as_admin().await.add(&own, &computer).await.expect("added");
+    assert_eq!(code(&service.rename(&own, &world.name("n")).await), 50);
+    assert_eq!(code(&world.as_admin().await.rename(&own, &world.name("n")).await), 0);
+}

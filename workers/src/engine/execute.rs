@@ -63,8 +63,8 @@ fn lease_lost() -> StepError {
 async fn record(cx: &StepContext, dc: &dyn DirectoryWrite, change: Change) -> Write {
     let identity = match change.kind {
         ChangeKind::Delete => None,
-        ChangeKind::Add | ChangeKind::Modify => {
-            dc.read(&Base::from(&change.dn), &IDENTITY).await.ok().flatten()
+        ChangeKind::Add | ChangeKind::Modify | ChangeKind::Rename => {
+            dc.read(&Base::from(&change.dn_after()), &IDENTITY).await.ok().flatten()
         }
     };
     write_of(cx, dc.dc(), change, identity.as_ref())
@@ -92,6 +92,7 @@ async fn send(dc: &dyn DirectoryWrite, change: &Change) -> Result<(), DirectoryE
         }
         ChangeKind::Modify => dc.modify(&change.dn, &modifications(dc, change)?).await,
         ChangeKind::Delete => dc.delete(&change.dn).await,
+        ChangeKind::Rename => dc.rename(&change.dn, change.new_name().unwrap_or_default()).await,
     }
 }
 
@@ -136,16 +137,26 @@ pub async fn in_effect(cx: &StepContext, intent: &Intent) -> Result<Vec<Write>, 
     for change in &intent.changes {
         let names: Vec<&str> =
             change.attributes.iter().map(|attribute| attribute.attribute.as_str()).chain(IDENTITY).collect();
-        let entry = dc.read(&Base::from(&change.dn), &names).await?;
+        let entry = dc.read(&place(change), &names).await?;
         let found = match (change.kind, &entry) {
             (ChangeKind::Add, Some(entry)) => created_by(intent, change, entry).then(|| change.clone()),
             (ChangeKind::Modify, Some(entry)) => changed_part(change, entry),
             (ChangeKind::Delete, None) => Some(change.clone()),
+            (ChangeKind::Rename, Some(entry)) => (entry.dn == change.dn_after()).then(|| change.clone()),
             _ => None,
         };
         writes.extend(found.map(|change| write_of(cx, dc.dc(), change, entry.as_ref())));
     }
     Ok(writes)
+}
+
+/// Where the object of a change is looked for: one that is renamed by what cannot change, since
+/// under either name another object may stand.
+fn place(change: &Change) -> Base {
+    match (&change.object_guid, change.kind) {
+        (Some(guid), ChangeKind::Rename) => Base::Guid(guid.clone()),
+        _ => Base::from(&change.dn),
+    }
 }
 
 fn created_by(intent: &Intent, change: &Change, entry: &Entry) -> bool {
@@ -209,6 +220,7 @@ pub async fn take_back(cx: &StepContext, writes: &[Write]) -> Result<(), StepErr
         match write.change.kind {
             ChangeKind::Add => take_back_add(dc.as_ref(), write).await?,
             ChangeKind::Modify => take_back_modify(dc.as_ref(), write).await?,
+            ChangeKind::Rename => take_back_rename(dc.as_ref(), &write.change).await?,
             ChangeKind::Delete => {
                 return Err(undo_failed(format!(
                     "{} was deleted and cannot be brought back by us",
@@ -255,6 +267,25 @@ async fn take_back_modify(dc: &dyn DirectoryWrite, write: &Write) -> Result<(), 
     let change = Change::modify(dn.clone(), inverse);
     let modifications = modifications(dc, &change)?;
     dc.modify(dn, &modifications).await?;
+    Ok(())
+}
+
+async fn take_back_rename(dc: &dyn DirectoryWrite, change: &Change) -> Result<(), StepError> {
+    let Some(entry) = dc.read(&place(change), &IDENTITY).await? else { return Ok(()) };
+    let (before, after) = (&change.dn, change.dn_after());
+    if entry.dn == *before {
+        return Ok(());
+    }
+    if entry.dn != after {
+        let message = format!("{after} has been renamed or moved by somebody else since: it is {}", entry.dn);
+        return Err(undo_failed(message));
+    }
+    if dc.read(&Base::from(before), &IDENTITY).await?.is_some() {
+        return Err(undo_failed(format!(
+            "{after} cannot be renamed back: {before} is another object by now"
+        )));
+    }
+    dc.rename(&after, &before.rdn().value).await?;
     Ok(())
 }
 

@@ -107,6 +107,10 @@ async fn send(mut ldap: Ldap, recorded: &Recorded, names: &Substitute) -> Result
             ldap.modify(&names.text(dn), modifications).await?
         }
         Call::Delete { dn } => ldap.delete(&names.text(dn)).await?,
+        Call::Rename { dn, name } => {
+            let rdn = domain::Rdn { attribute: "CN".to_owned(), value: names.text(name) }.to_string();
+            ldap.modifydn(&names.text(dn), &rdn, true, None).await?
+        }
     };
     written.success()?;
     Ok(Brought { entries: 0, sids: Vec::new() })

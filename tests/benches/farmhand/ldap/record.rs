@@ -48,6 +48,7 @@ pub enum Call {
     Add { dn: String, attributes: Vec<Attribute> },
     Modify { dn: String, modifications: Vec<Modification> },
     Delete { dn: String },
+    Rename { dn: String, name: String },
 }
 
 impl Call {
@@ -58,11 +59,12 @@ impl Call {
             Self::Add { .. } => "add",
             Self::Modify { .. } => "modify",
             Self::Delete { .. } => "delete",
+            Self::Rename { .. } => "rename",
         }
     }
 
     fn writes(&self) -> bool {
-        matches!(self, Self::Add { .. } | Self::Modify { .. } | Self::Delete { .. })
+        matches!(self, Self::Add { .. } | Self::Modify { .. } | Self::Delete { .. } | Self::Rename { .. })
     }
 
     fn read(base: &Base, attributes: &[&str]) -> Self {
@@ -288,6 +290,13 @@ impl DirectoryWrite for RecordingDc {
     async fn delete(&self, dn: &Dn) -> Answer<()> {
         let index = self.recorder.begin(false, || Call::Delete { dn: dn.to_string() });
         let answer = self.inner.delete(dn).await;
+        self.recorder.end(index, &answer, |()| None);
+        answer
+    }
+    async fn rename(&self, dn: &Dn, name: &str) -> Answer<()> {
+        let call = || Call::Rename { dn: dn.to_string(), name: name.to_owned() };
+        let index = self.recorder.begin(false, call);
+        let answer = self.inner.rename(dn, name).await;
         self.recorder.end(index, &answer, |()| None);
         answer
     }
