@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use axum::http::{Method, StatusCode};
 use chrono::DateTime;
 use domain::{
-    Approval, AttributeChange, Cause, Change, Dn, ErrorCode, FarmManifest, HostTask, HostWork, Lane,
-    MemberHost, Mode, Plan, Problem, Role, StepOutcome, StepRecord, TokenId, Verdict, Violation, Wait,
-    WaitReason, Workflow, WorkflowId, WorkflowKind, WorkflowState, Write,
+    Approval, Cause, Change, Dn, ErrorCode, FarmManifest, HostTask, HostWork, Lane, MemberHost, Mode, Plan,
+    Problem, Role, StepOutcome, StepRecord, TokenId, Verdict, Violation, Wait, WaitReason, Workflow,
+    WorkflowId, WorkflowKind, WorkflowState, Write,
 };
 use serde_json::{Value, json};
 use store::{Farm, FarmFacts, FarmState, Token};
@@ -153,7 +153,7 @@ fn sample_work() -> HostWork {
 fn sample_workflow() -> Workflow {
     let now = DateTime::from_timestamp(1_700_000_000, 0).expect("a valid time");
     let dn = Dn::parse("CN=ITFarm1,DC=contoso,DC=com").expect("valid");
-    let change = Change::add(dn, vec![AttributeChange::new("description", ["x"])]);
+    let change = Change::rename(dn, "04030201-0605-0807-090a-0b0c0d0e0f10", "ITFarm1-old");
     let problem =
         Problem::new(ErrorCode::SpnConflict, "m", "h").with_violations(vec![Violation::new("f", "r", "m")]);
     let write =
