@@ -223,13 +223,19 @@ impl World {
         self.signal.wake();
     }
 
+    /// A second person approves it if it waits for that; the workflow as it was seen.
+    pub async fn approve_if_asked(&self, id: WorkflowId) -> Workflow {
+        let workflow = self.workflow(id).await;
+        if workflow.waiting.as_ref().is_some_and(|wait| wait.reason == WaitReason::Approval) {
+            self.approve(id).await;
+        }
+        workflow
+    }
+
     /// As `finishes`, with a second person who approves whatever is asked.
     pub async fn finishes_approved(&self, id: WorkflowId) -> Workflow {
         eventually(&format!("workflow {id} is finished"), Duration::from_secs(60), async || {
-            let workflow = self.workflow(id).await;
-            if workflow.waiting.as_ref().is_some_and(|wait| wait.reason == WaitReason::Approval) {
-                self.approve(id).await;
-            }
+            let workflow = self.approve_if_asked(id).await;
             workflow.state.is_finished().then_some(workflow)
         })
         .await

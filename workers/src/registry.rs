@@ -14,7 +14,7 @@ pub struct Registry(HashMap<WorkflowKind, Arc<Runbook>>);
 impl Registry {
     /// Everything that Farmhand does.
     pub fn standard() -> Self {
-        Self::default().with(crate::runbooks::deploy::runbook())
+        Self::default().with(crate::runbooks::deploy::runbook()).with(crate::runbooks::replace::runbook())
     }
 
     #[must_use]

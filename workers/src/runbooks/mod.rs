@@ -1,3 +1,4 @@
 //! One file per workflow kind.
 
 pub mod deploy;
+pub mod replace;

@@ -145,7 +145,7 @@ fn output(wanted: &Wanted, found: Option<&Entry>) -> AccountOutput {
 }
 
 /// An id that cannot be understood is no reason to fail a deploy: it is shown as unknown.
-fn key_id(bytes: &[u8]) -> Option<KeyId> {
+pub(super) fn key_id(bytes: &[u8]) -> Option<KeyId> {
     let id = ManagedPasswordId::parse(bytes).ok()?;
     let root_key = id.root_key.to_string();
     Some(KeyId { l0: id.slot.l0(), l1: id.slot.l1(), l2: id.slot.l2(), root_key })

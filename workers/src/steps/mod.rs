@@ -7,12 +7,14 @@ pub mod approval;
 pub mod ensure_gmsa;
 pub mod ensure_group;
 pub mod ensure_members;
+pub mod everywhere;
 pub mod find_farm;
 pub mod gmsa;
 pub mod group;
 pub mod on_hosts;
 pub mod outputs;
 pub mod preflight;
+pub mod replace;
 pub mod verify_everywhere;
 
 #[cfg(test)]

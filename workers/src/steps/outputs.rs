@@ -34,3 +34,24 @@ pub fn count(number: usize, noun: &str) -> String {
         _ => format!("{number} {noun}s"),
     }
 }
+
+/// The first few of a list, for a message.
+pub fn list(names: &[impl std::fmt::Display]) -> String {
+    const SHOWN: usize = 5;
+    let shown: Vec<_> = names.iter().take(SHOWN).map(ToString::to_string).collect();
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown.join("; "),
+        more => format!("{}; and {more} more", shown.join("; ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_names_the_first_few_and_counts_the_rest() {
+        assert_eq!(list(&["a", "b"]), "a; b");
+        assert_eq!(list(&["a", "b", "c", "d", "e", "f", "g"]), "a; b; c; d; e; and 2 more");
+    }
+}

@@ -9,8 +9,8 @@ mod forest;
 mod group;
 mod hosts;
 mod observe;
-mod report;
-mod rights;
+pub(super) mod report;
+pub(super) mod rights;
 
 use async_trait::async_trait;
 use domain::{Dn, DnsHostName, FarmSpec, Mode, Sid};
@@ -108,6 +108,13 @@ impl Step for Preflight {
     async fn verify(&self, _: &StepContext, plan: &StepPlan) -> Result<Verified, StepError> {
         Ok(Verified { output: plan.expected.clone(), detail: plan.detail.clone() })
     }
+}
+
+/// Whether this forest can have another gMSA.
+pub(super) async fn judge_forest(cx: &StepContext, report: &mut Report) -> Result<(), StepError> {
+    let (seen, _) = observe::seen_forest(cx, cx.dc().await?.as_ref()).await?;
+    forest::judge(&seen, cx.mode, report);
+    Ok(())
 }
 
 /// The targets, where all of them could be found, and everything that speaks against going on.

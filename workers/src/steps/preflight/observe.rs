@@ -27,7 +27,10 @@ pub async fn all(cx: &StepContext, spec: &FarmSpec) -> Result<Observed, StepErro
     Ok(Observed { domain, forest, account, group, hosts, domain_controllers })
 }
 
-async fn seen_forest(cx: &StepContext, dc: &dyn DirectoryRead) -> Result<(forest::Seen, Dn), StepError> {
+pub(super) async fn seen_forest(
+    cx: &StepContext,
+    dc: &dyn DirectoryRead,
+) -> Result<(forest::Seen, Dn), StepError> {
     let root = dc.root_dse().await?;
     // The DC's clock decides which key it uses.
     let now = root.current_time.unwrap_or_else(|| cx.environment.clock.now());

@@ -13,7 +13,7 @@ struct Finding {
     hint: String,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Report {
     findings: Vec<Finding>,
     warnings: Vec<String>,

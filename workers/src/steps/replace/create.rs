@@ -1,0 +1,122 @@
+//! `create-new-account`: the new account, made by one Add with everything that it carries over.
+
+use async_trait::async_trait;
+use directory::Entry;
+use domain::{AttributeChange, AttributeValue, Change, Dn, ErrorCode, Sid};
+use serde::{Deserialize, Serialize};
+
+use super::carry::SAM;
+use super::{Survey, find, replaced_already, surveyed};
+use crate::steps::ensure_gmsa::{KeyId, key_id};
+use crate::steps::gmsa;
+use crate::steps::outputs::{not_as_written, to_value};
+use crate::{Step, StepContext, StepError, StepPlan, Verified};
+
+pub const CREATE: &str = "create-new-account";
+
+/// Output; what the DC gives is `null` in a dry run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NewOutput {
+    pub dn: Dn,
+    /// With its `$`.
+    pub sam_account_name: String,
+    pub sid: Option<Sid>,
+    /// objectGUID.
+    pub guid: Option<String>,
+    /// Which key its password is made from.
+    pub key_id: Option<KeyId>,
+}
+
+#[derive(Debug)]
+pub struct CreateAccount;
+
+#[async_trait]
+impl Step for CreateAccount {
+    type Observed = Option<(Survey, Option<Entry>)>;
+
+    fn name(&self) -> &'static str {
+        CREATE
+    }
+
+    async fn check(&self, cx: &StepContext) -> Result<Self::Observed, StepError> {
+        let Some(survey) = surveyed(cx)? else { return Ok(None) };
+        let addition = survey.addition();
+        let names = addition.iter().map(|attribute| attribute.attribute.as_str());
+        let names: Vec<_> = names.chain(["msDS-ManagedPasswordId"]).collect();
+        let found = find::new(cx.dc().await?.as_ref(), &survey, &names).await?;
+        Ok(Some((survey, found)))
+    }
+
+    fn plan(&self, _: &StepContext, observed: &Self::Observed) -> Result<StepPlan, StepError> {
+        let Some((survey, found)) = observed else { return Ok(replaced_already()) };
+        let expected = to_value(&output(survey, found.as_ref()))?;
+        let dn = &survey.new.dn;
+        match found {
+            None => {
+                let change = Change::add(dn.clone(), survey.addition());
+                Ok(StepPlan::new(vec![change], format!("make {dn} anew"), expected))
+            }
+            Some(found) if differing(survey, found).is_none() => {
+                Ok(StepPlan::nothing(format!("{dn} is made"), expected))
+            }
+            Some(_) => Err(StepError::fail(
+                ErrorCode::AccountNameTaken,
+                format!("{dn} is another object, which this workflow did not make"),
+                "find out who made it meanwhile; remove it, then ask for the replacement again",
+            )),
+        }
+    }
+
+    async fn verify(&self, cx: &StepContext, plan: &StepPlan) -> Result<Verified, StepError> {
+        let Some((survey, found)) = self.check(cx).await? else {
+            return Ok(Verified { output: plan.expected.clone(), detail: plan.detail.clone() });
+        };
+        let dn = &survey.new.dn;
+        let found = found.ok_or_else(|| not_as_written(format!("{dn} is not there any more")))?;
+        if let Some(attribute) = differing(&survey, &found) {
+            return Err(not_as_written(format!("{attribute} of {dn} is not as it was written")));
+        }
+        let output = output(&survey, Some(&found));
+        let sid = output.sid.as_ref().map(ToString::to_string).unwrap_or_default();
+        Ok(Verified { output: to_value(&output)?, detail: format!("{dn} was made with the SID {sid}") })
+    }
+}
+
+/// An attribute of the new account that is not as it is carried over.
+pub fn differing<'a>(survey: &'a Survey, found: &Entry) -> Option<&'a str> {
+    differing_of(
+        survey.carried.iter().chain(survey.parking.as_ref().map_or(&[][..], |_| &survey.names)),
+        found,
+    )
+}
+
+pub fn differing_of<'a>(wanted: impl Iterator<Item = &'a AttributeChange>, found: &Entry) -> Option<&'a str> {
+    let mut wanted = wanted;
+    let same = |value: &AttributeValue, attribute: &str| match value {
+        // A DC may store a descriptor in another form; of classes it adds those above.
+        AttributeValue::Text(text) => {
+            found.texts(attribute).iter().any(|has| has.eq_ignore_ascii_case(text))
+                || same_dn(found, attribute, text)
+        }
+        _ => found.has(attribute),
+    };
+    wanted
+        .find(|change| change.added().iter().any(|value| !same(value, &change.attribute)))
+        .map(|change| change.attribute.as_str())
+}
+
+fn same_dn(found: &Entry, attribute: &str, text: &str) -> bool {
+    text.contains('=') && Dn::parse(text).is_ok_and(|dn| found.dns(attribute).contains(&dn))
+}
+
+fn output(survey: &Survey, found: Option<&Entry>) -> NewOutput {
+    let found = found.filter(|found| found.is_class(gmsa::CLASS) && found.has(SAM));
+    NewOutput {
+        dn: survey.new.dn.clone(),
+        sam_account_name: survey.new.sam_account_name.clone(),
+        sid: found.and_then(|entry| entry.sid("objectSid")),
+        guid: found.and_then(|entry| entry.guid("objectGUID")),
+        key_id: found.and_then(|entry| key_id(entry.bytes("msDS-ManagedPasswordId")?)),
+    }
+}
