@@ -28,7 +28,7 @@ const PRIVILEGED_BITS: [(i64, &str); 2] = [
 ];
 
 /// Copied value by value, bytes as they are.
-const COPIED: [&str; 14] = [
+const COPIED: [&str; 13] = [
     "displayName",
     "description",
     "managedBy",
@@ -42,7 +42,6 @@ const COPIED: [&str; 14] = [
     "info",
     "comment",
     "location",
-    "msDS-AdditionalDnsHostName",
 ];
 
 /// What every account has of its own, from its maker or the DC; also what is looked at apart.
@@ -207,6 +206,15 @@ fn left_over(old: &Entry) -> Vec<String> {
         .collect()
 }
 
+/// Whether the account still holds what was surveyed: what is carried over must not be older than it.
+pub fn still_holds(old: &Entry, surveyed: &AttributeChange) -> bool {
+    let ours = ["objectClass", SAM, CONTROL, INTERVAL].contains(&surveyed.attribute.as_str());
+    let wire = |values: &[AttributeValue]| -> Vec<Vec<u8>> {
+        values.iter().filter_map(AttributeValue::wire).map(<[u8]>::to_vec).collect()
+    };
+    ours || wire(&values(old, &surveyed.attribute)) == wire(surveyed.added())
+}
+
 /// Sorted, so that the same account gives the same plan.
 pub fn values(entry: &Entry, attribute: &str) -> Vec<AttributeValue> {
     let mut found = entry.values(attribute).to_vec();
@@ -273,6 +281,17 @@ mod tests {
         let found = carried(&other, &["msds-allowedtodelegateto", "displayname", "description"], true);
         assert_eq!(of(&found, CONTROL), [(0x1000 | 0x18_0000).to_string()]);
         assert_eq!(of(&found, DELEGATES_TO), ["cifs/fs1"]);
+    }
+
+    #[test]
+    fn what_changed_since_it_was_surveyed_is_noticed() {
+        let surveyed = carried(&[], &["displayname", "description"], false);
+        let all = || surveyed.attributes.iter().chain(&surveyed.names);
+        assert!(all().all(|attribute| still_holds(&account(&[]), attribute)));
+        let changed =
+            account(&[(SPNS, vec![b"http/ITFarm1".to_vec()]), ("description", vec![b"new".to_vec()])]);
+        let changed: Vec<_> = all().filter(|attribute| !still_holds(&changed, attribute)).collect();
+        assert_eq!(changed.iter().map(|a| a.attribute.as_str()).collect::<Vec<_>>(), ["description", SPNS]);
     }
 
     #[test]

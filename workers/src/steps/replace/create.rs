@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::carry::SAM;
 use super::{Survey, find, replaced_already, surveyed};
 use crate::steps::ensure_gmsa::{KeyId, key_id};
+use crate::steps::find_farm;
 use crate::steps::gmsa;
 use crate::steps::outputs::{not_as_written, to_value};
 use crate::{Step, StepContext, StepError, StepPlan, Verified};
@@ -44,7 +45,12 @@ impl Step for CreateAccount {
         let addition = survey.addition();
         let names = addition.iter().map(|attribute| attribute.attribute.as_str());
         let names: Vec<_> = names.chain(["msDS-ManagedPasswordId"]).collect();
-        let found = find::new(cx.dc().await?.as_ref(), &survey, &names).await?;
+        let dc = cx.dc().await?.as_ref();
+        let found = find::new(dc, &survey, &names).await?;
+        if survey.parking.is_none() && found.is_none() {
+            let old = find::old(dc, &survey, &find::surveyed_attributes(&survey)).await?;
+            find::as_surveyed(&survey, &old.ok_or_else(|| find_farm::gone(&survey.old.dn))?)?;
+        }
         Ok(Some((survey, found)))
     }
 

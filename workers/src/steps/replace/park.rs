@@ -31,8 +31,13 @@ impl Step for ParkOld {
     async fn check(&self, cx: &StepContext) -> Result<Self::Observed, StepError> {
         let Some(survey) = surveyed(cx)? else { return Ok(None) };
         let Some(parking) = survey.parking.clone() else { return Ok(None) };
-        let old = find::old(cx.dc().await?.as_ref(), &survey, &ATTRIBUTES).await?;
-        Ok(Some((old.ok_or_else(|| find_farm::gone(&survey.old.dn))?, parking)))
+        let names = [&ATTRIBUTES[..], &find::surveyed_attributes(&survey)].concat();
+        let old = find::old(cx.dc().await?.as_ref(), &survey, &names).await?;
+        let old = old.ok_or_else(|| find_farm::gone(&survey.old.dn))?;
+        if old.dn == survey.old.dn {
+            find::as_surveyed(&survey, &old)?;
+        }
+        Ok(Some((old, parking)))
     }
 
     fn plan(&self, cx: &StepContext, observed: &Self::Observed) -> Result<StepPlan, StepError> {
