@@ -1,10 +1,17 @@
 //! The command line.
 
+mod asking;
+mod deciding;
+
 use std::path::PathBuf;
 
+use chrono::{DateTime, FixedOffset};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use domain::{Lane, Role, WorkflowId, WorkflowKind, WorkflowState};
+
+pub use asking::{Ask, Decommission, FromManifest, Hosts, Import, Replace};
+pub use deciding::{Ack, Approve, Reject};
 
 /// Runs the life of gMSA server farms in Active Directory.
 ///
@@ -65,7 +72,21 @@ pub enum Command {
     ///
     /// A second deploy of the same manifest changes nothing. With --plan every attribute that would
     /// be written is printed and nothing is written.
-    Deploy(Deploy),
+    Deploy(FromManifest),
+    /// Adds member hosts to a farm, which may then fetch the password
+    AddHost(Hosts),
+    /// Removes member hosts from a farm: uninstalled there, and no longer let in
+    RemoveHost(Hosts),
+    /// Changes a deployed farm's account to what its manifest says
+    Update(FromManifest),
+    /// Retires a farm: hosts uninstalled, nobody may read, disabled for a cool-down, then deleted
+    ///
+    /// Waits for a second person's approval first (`farmhand workflow approve`).
+    Decommission(Decommission),
+    /// Rebuilds a farm's gMSA with a new SID, for another interval or a password that became known
+    ///
+    /// Waits for a second person's approval first (`farmhand workflow approve`).
+    Replace(Replace),
     /// Farms on record
     #[command(subcommand)]
     Farm(Farm),
@@ -119,43 +140,28 @@ pub enum Migrate {
     Status,
 }
 
-#[derive(Debug, Clone, Args)]
-pub struct Deploy {
-    /// Manifest in YAML or JSON; `-` reads standard input
-    #[arg(short, long, value_name = "FILE")]
-    pub file: PathBuf,
-    #[command(flatten)]
-    pub ask: Ask,
-}
-
-/// What every command that asks for work takes.
-#[derive(Debug, Clone, Default, Args)]
-pub struct Ask {
-    /// Print the exact directory changes and write nothing
-    #[arg(long)]
-    pub plan: bool,
-    /// Follow to the end with live progress
-    #[arg(long)]
-    pub wait: bool,
-    /// The same key with the same request gives the same workflow, however often it is sent
-    #[arg(long, value_name = "KEY")]
-    pub idempotency_key: Option<String>,
-    /// Why; kept with the workflow
-    #[arg(long, value_name = "TEXT")]
-    pub reason: Option<String>,
-}
-
 #[derive(Debug, Subcommand)]
 pub enum Farm {
     /// Lists farms
     List(Paging),
-    /// Shows a farm as it is on record
-    Show {
-        name: String,
-        /// Which configured directory
-        #[arg(long, value_name = "NAME")]
-        directory: Option<String>,
-    },
+    /// Shows a farm as it is on record, and as the directory holds it now
+    ///
+    /// The directory is asked by a worker, for some seconds; when none answers, the record is shown
+    /// and a note on standard error says so.
+    Show(FarmShow),
+    /// Puts a gMSA that others made on record as a farm; changes nothing in the directory
+    Import(Import),
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct FarmShow {
+    pub name: String,
+    /// Which configured directory
+    #[arg(long, value_name = "NAME")]
+    pub directory: Option<String>,
+    /// Only what is on record; asks no domain controller
+    #[arg(long)]
+    pub recorded: bool,
 }
 
 #[derive(Debug, Clone, Default, Args)]
@@ -179,6 +185,18 @@ pub struct WorkflowList {
     /// Only in this state, e.g. failed
     #[arg(long)]
     pub state: Option<WorkflowState>,
+    /// Only of this directory
+    #[arg(long, value_name = "NAME")]
+    pub directory: Option<String>,
+    /// Only those that name this host
+    #[arg(long)]
+    pub host: Option<String>,
+    /// Only those asked for at or after this time, e.g. 2026-11-22T10:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<DateTime<FixedOffset>>,
+    /// Only those asked for before this time
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<DateTime<FixedOffset>>,
     #[command(flatten)]
     pub paging: Paging,
 }
@@ -199,6 +217,12 @@ pub enum Workflow {
     Resume(Act),
     /// Tries a failed workflow again from the failed step
     Retry(Act),
+    /// Approves the plan that a workflow waits with; never by who asked for it
+    Approve(Approve),
+    /// Rejects the plan that a workflow waits with, which is then cancelled
+    Reject(Reject),
+    /// Says what became of hosts that a step waits for
+    Ack(Ack),
 }
 
 #[derive(Debug, Clone, Args)]
@@ -270,7 +294,22 @@ mod tests {
             "deploy -f - --output json",
             "farm list",
             "farm show ITFarm1",
+            "farm show ITFarm1 --recorded --directory lab",
+            "farm import ITFarm1 --account svc$ --group Hosts --plan",
+            "add-host ITFarm1 Host1 Host2 --wait --reason growth --directory lab",
+            "add-host ITFarm1 --hosts-file -",
+            "remove-host ITFarm1 Host1 --hosts-file hosts.txt --plan",
+            "update -f farm.yaml --idempotency-key k",
+            "decommission ITFarm1 --cool-down 12h --wait",
+            "replace ITFarm1 --new-account ITFarm2 --interval 7 --cool-down 1d",
             "workflow list --farm ITFarm1 --state failed --kind deploy",
+            "workflow list --host Host1 --directory lab --since 2026-11-22T10:00:00Z --until 2026-11-23T00:00:00+01:00",
+            &format!("workflow approve {id}"),
+            &format!("workflow approve {id} --plan-hash 5f1e --reason seen --wait"),
+            &format!("workflow approve {id} --yes"),
+            &format!("workflow reject {id} --reason no"),
+            &format!("workflow ack {id} 3 --outcome succeeded"),
+            &format!("workflow ack {id} uninstall --host Host1 --host Host2 --outcome skipped --detail gone"),
             &format!("workflow show {id}"),
             &format!("workflow watch {id}"),
             &format!("workflow cancel {id} --wait"),
@@ -301,6 +340,11 @@ mod tests {
             "workflow show 7",
             "token create --principal x",
             "farm list -o xml",
+            "add-host ITFarm1",
+            "update",
+            "workflow list --since yesterday",
+            "workflow reject 0199c0de-0000-7000-8000-000000000000",
+            "workflow ack 0199c0de-0000-7000-8000-000000000000 1",
         ] {
             let kind = parse(&format!("farmhand {line}")).expect_err(line).kind();
             assert_ne!(kind, ErrorKind::DisplayHelp, "{line}");

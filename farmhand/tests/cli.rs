@@ -17,6 +17,9 @@ fn a_usage_error_is_2() {
     for line in [&["deploy"][..], &["banana"], &["worker", "--lanes", "x"], &["workflow", "show", "7"]] {
         assert_eq!(farmhand.run(line).status, 2, "{line:?}");
     }
+    let none = farmhand.write("hosts.txt", "# nobody\n\n");
+    let none = farmhand.run(&["add-host", "ITFarm1", "--hosts-file", &none, "-o", "json"]);
+    assert_eq!((none.status, none.code()), (2, "usage".to_owned()));
     let missing = farmhand.run(&["deploy", "-f", "/nowhere/farm.yaml", "-o", "json"]);
     assert_eq!((missing.status, missing.code()), (2, "usage".to_owned()));
 }
@@ -119,6 +122,18 @@ fn from_an_empty_folder_to_a_farm_that_survives_a_restart() {
 
     let farms = farmhand.run_at(&up, &["farm", "list", "-o", "json"]).json();
     assert_eq!(farms["items"][0]["name"], "ITFarm1");
+    let recorded = farmhand.run_at(&up, &["farm", "show", "ITFarm1", "--recorded", "-o", "json"]).json();
+    assert_eq!((&recorded["state"], &recorded["live"]), (&"deployed".into(), &Value::Null));
+    for (filter, found) in [
+        (["--host", "host2$"], 3),
+        (["--directory", "default"], 3),
+        (["--since", "2020-01-01T00:00:00Z"], 3),
+        (["--until", "2020-01-01T00:00:00+01:00"], 0),
+    ] {
+        let line = [&["workflow", "list", "--kind", "deploy", "-o", "json"], &filter[..]].concat();
+        let listed = farmhand.run_at(&up, &line).json();
+        assert_eq!(listed["items"].as_array().map(Vec::len), Some(found), "{filter:?}");
+    }
     assert_eq!(up.stop(), 0);
 
     let again = Up::start(&farmhand);
@@ -152,6 +167,27 @@ fn what_the_server_refuses_is_4_and_what_fails_is_1() {
     let failed = farmhand.run_at(&up, &["deploy", "-f", &unknown, "--wait", "-o", "json"]);
     assert_eq!(failed.status, 1, "{failed:?}");
     assert_eq!(failed.json()["error"]["code"], "host-not-found", "{failed:?}");
+
+    let id = failed.json()["id"].as_str().expect("an id").to_owned();
+    for (line, status, code) in [
+        (&["add-host", "Nobody", "Host1"][..], 4, "farm-not-deployed"),
+        (&["remove-host", "Nobody", "Host1", "--plan"], 4, "farm-not-deployed"),
+        (&["add-host", "Nobody", "a/b"], 4, "invalid-request"),
+        (&["update", "-f", OUTBOUND], 4, "farm-not-deployed"),
+        (&["update", "-f", SAMPLE, "--directory", "lab"], 2, "usage"),
+        (&["decommission", "Nobody", "--cool-down", "1d"], 4, "farm-not-deployed"),
+        (&["decommission", "Nobody", "--cool-down", "soon"], 4, "invalid-request"),
+        (&["replace", "Nobody", "--interval", "0"], 4, "invalid-request"),
+        (&["farm", "import", "Nobody", "--directory", "lab"], 4, "directory-unknown"),
+        (&["workflow", "approve", &id], 4, "illegal-transition"),
+        (&["workflow", "approve", &id, "--plan-hash", "5f1e"], 4, "illegal-transition"),
+        (&["workflow", "reject", &id, "--reason", "no"], 4, "illegal-transition"),
+        (&["workflow", "ack", &id, "nowhere", "--outcome", "skipped"], 2, "usage"),
+        (&["workflow", "ack", &id, "1", "--outcome", "skipped"], 4, "illegal-transition"),
+    ] {
+        let answer = farmhand.run_at(&up, &[line, &["-o", "json"]].concat());
+        assert_eq!((answer.status, answer.code().as_str()), (status, code), "{line:?}: {answer:?}");
+    }
 
     let missing = farmhand.run_at(&up, &["farm", "show", "Nobody", "-o", "json"]);
     assert_eq!((missing.status, missing.code()), (4, "not-found".to_owned()));
@@ -225,9 +261,23 @@ fn doctor_is_0_beside_a_healthy_server_and_3_without_one() {
 fn the_help_of_every_command_is_there() {
     let help = Command::new(env!("CARGO_BIN_EXE_farmhand")).arg("--help").output().expect("runs");
     let text = String::from_utf8_lossy(&help.stdout).into_owned();
-    for command in
-        ["up", "orchestrator", "worker", "migrate", "deploy", "farm", "workflow", "token", "doctor", "config"]
-    {
+    for command in [
+        "up",
+        "orchestrator",
+        "worker",
+        "migrate",
+        "deploy",
+        "add-host",
+        "remove-host",
+        "update",
+        "decommission",
+        "replace",
+        "farm",
+        "workflow",
+        "token",
+        "doctor",
+        "config",
+    ] {
         assert!(text.contains(&format!("  {command}")), "{command}");
     }
     assert!(text.contains("Exit status: 0 done"), "{text}");

@@ -37,7 +37,9 @@ impl Followed {
     fn is_settled(&self) -> bool {
         let wait = self.workflow.waiting.as_ref().map(|wait| wait.reason);
         match self.workflow.state {
-            WorkflowState::Waiting => matches!(wait, Some(WaitReason::Approval | WaitReason::Operator)),
+            WorkflowState::Waiting => {
+                matches!(wait, Some(WaitReason::Approval | WaitReason::Operator | WaitReason::Host))
+            }
             WorkflowState::Paused => true,
             state => state.is_finished(),
         }
@@ -236,7 +238,7 @@ mod tests {
             (WaitReason::Retry, None),
             (WaitReason::Timer, None),
             (WaitReason::Lock, None),
-            (WaitReason::Host, None),
+            (WaitReason::Host, Some(Exit::WaitingForPerson)),
         ] {
             waiting.waiting = Some(domain::Wait { reason, until: None, detail: String::new() });
             assert_eq!(settled(&waiting), exit, "{reason}");

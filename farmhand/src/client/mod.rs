@@ -63,10 +63,21 @@ impl Client {
         self.send(self.request(Method::DELETE, path)?).await
     }
 
-    pub async fn post(&self, path: &str, body: &Value, headers: &[(&str, &str)]) -> Result<Answer, Failure> {
-        let mut request = self.request(Method::POST, path)?.json(body);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
+    pub async fn post(&self, path: &str, body: &Value) -> Result<Answer, Failure> {
+        self.send(self.request(Method::POST, path)?.json(body)).await
+    }
+
+    /// Asks for work. The key makes it safe to send the same again.
+    pub async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: &Value,
+        idempotency_key: Option<&str>,
+    ) -> Result<Answer, Failure> {
+        let mut request = self.request(method, path)?.json(body);
+        if let Some(key) = idempotency_key {
+            request = request.header("idempotency-key", key);
         }
         self.send(request).await
     }

@@ -1,11 +1,11 @@
-//! `farmhand farm list|show`.
+//! `farmhand farm`.
 
 use serde_json::Value;
 use store::{Farm as Record, Page};
 
-use super::Context;
+use super::{Context, asking, show_farm};
 use crate::cli::{Farm, Paging};
-use crate::client::{query, segment};
+use crate::client::query;
 use crate::failure::{Exit, Failure};
 use crate::output::time::moment;
 use crate::output::{render, table};
@@ -13,13 +13,8 @@ use crate::output::{render, table};
 pub async fn run(cx: Context, command: Farm) -> Result<Exit, Failure> {
     match command {
         Farm::List(paging) => list(&cx, paging).await,
-        Farm::Show { name, directory } => {
-            let path = format!("/api/v1/farms/{}{}", segment(&name), query(&[("directory", directory)]));
-            let document = cx.client.get(&path).await?.document;
-            let farm: Record = parse(&document)?;
-            cx.output.answer(&document, || show(&farm))?;
-            Ok(Exit::Done)
-        }
+        Farm::Show(args) => show_farm::run(&cx, args).await,
+        Farm::Import(args) => asking::import(cx, args).await,
     }
 }
 
@@ -53,35 +48,4 @@ pub fn with_next(text: String, next: Option<&str>) -> String {
 pub fn parse<T: serde::de::DeserializeOwned>(document: &Value) -> Result<T, Failure> {
     T::deserialize(document)
         .map_err(|e| Failure::internal(format!("the server's answer cannot be read (another version?): {e}")))
-}
-
-fn show(farm: &Record) -> String {
-    let spec = &farm.spec;
-    let list = |items: Vec<String>| if items.is_empty() { "(none)".to_owned() } else { items.join("\n") };
-    let mut rows = vec![
-        ("farm", farm.name.to_string()),
-        ("directory", farm.directory.to_string()),
-        ("state", format!("{:?}", farm.state).to_lowercase()),
-        ("account", spec.account.sam_account_name.to_string()),
-        ("dnsHostName", spec.account.dns_host_name.as_ref().map(ToString::to_string).unwrap_or_default()),
-        ("SPNs", list(spec.account.service_principal_names.iter().map(ToString::to_string).collect())),
-        ("encryption", spec.account.kerberos_encryption_types.to_string()),
-        ("password interval", spec.account.managed_password_interval_in_days.to_string()),
-        ("hosts", list(spec.hosts.iter().map(ToString::to_string).collect())),
-    ];
-    if let Some(group) = &spec.membership.group {
-        rows.push(("group", group.to_string()));
-    }
-    if let Some(facts) = &farm.recorded {
-        rows.push(("account DN", facts.account_dn.to_string()));
-        rows.push(("account SID", facts.account_sid.to_string()));
-    }
-    if let Some(id) = farm.last_workflow {
-        rows.push(("last workflow", id.to_string()));
-    }
-    let mut table = table(&["", ""]);
-    for (name, value) in rows {
-        table.add_row([name.to_owned(), value]);
-    }
-    render(&table)
 }

@@ -1,12 +1,14 @@
 //! One file for each command.
 
 mod api_documents;
+mod asking;
 mod config_check;
-mod deploy;
+mod decide;
 mod doctor;
 mod farm;
 mod migrate;
 mod orchestrator;
+mod show_farm;
 mod token;
 mod up;
 mod wait;
@@ -43,7 +45,12 @@ pub fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Command::Migrate(command) => admin(&sources, |s| migrate::run(s, command, output)),
         Command::Token(crate::cli::Token::Bootstrap) => admin(&sources, |s| token::bootstrap(s, output)),
         Command::Token(command) => client(&sources, output, |cx| token::run(cx, command)),
-        Command::Deploy(args) => client(&sources, output, |cx| deploy::run(cx, args)),
+        Command::Deploy(args) => client(&sources, output, |cx| asking::deploy(cx, args)),
+        Command::AddHost(args) => client(&sources, output, |cx| asking::add_host(cx, args)),
+        Command::RemoveHost(args) => client(&sources, output, |cx| asking::remove_host(cx, args)),
+        Command::Update(args) => client(&sources, output, |cx| asking::update(cx, args)),
+        Command::Decommission(args) => client(&sources, output, |cx| asking::decommission(cx, args)),
+        Command::Replace(args) => client(&sources, output, |cx| asking::replace(cx, args)),
         Command::Farm(command) => client(&sources, output, |cx| farm::run(cx, command)),
         Command::Workflow(command) => client(&sources, output, |cx| workflow::run(cx, command)),
     }

@@ -63,7 +63,7 @@ pub async fn bootstrap(settings: Settings, output: Output) -> Result<Exit, Failu
 async fn create(cx: &Context, args: TokenCreate) -> Result<Exit, Failure> {
     let days = args.expires_in_days.map(|days| clock().now() + chrono::Duration::days(days.into()));
     let body = json!({ "principal": args.principal, "roles": args.roles, "expiresAt": days });
-    let document = cx.client.post("/api/v1/tokens", &body, &[]).await?.document;
+    let document = cx.client.post("/api/v1/tokens", &body).await?.document;
     let secret = document.get("secret").or_else(|| document.get("token")).and_then(|value| value.as_str());
     let Some(secret) = secret else {
         return Err(Failure::internal("the server's answer holds no token"));

@@ -1,11 +1,11 @@
-//! `farmhand workflow list|show|watch|cancel|pause|resume|retry`.
+//! `farmhand workflow`.
 
 use domain::{Workflow as Record, WorkflowId};
 use serde_json::json;
 use store::Page;
 
-use super::Context;
 use super::farm::{parse, with_next};
+use super::{Context, decide};
 use crate::cli::{Act, Workflow, WorkflowList};
 use crate::client::{follow, query};
 use crate::failure::{Exit, Failure};
@@ -27,15 +27,18 @@ pub async fn run(cx: Context, command: Workflow) -> Result<Exit, Failure> {
         Workflow::Pause(act) => ask(&cx, "pause", act).await,
         Workflow::Resume(act) => ask(&cx, "resume", act).await,
         Workflow::Retry(act) => ask(&cx, "retry", act).await,
+        Workflow::Approve(args) => decide::approve(&cx, args).await,
+        Workflow::Reject(args) => decide::reject(&cx, args).await,
+        Workflow::Ack(args) => decide::ack(&cx, args).await,
     }
 }
 
-fn path(id: WorkflowId) -> String {
+pub fn path(id: WorkflowId) -> String {
     format!("/api/v1/workflows/{id}")
 }
 
 async fn ask(cx: &Context, action: &str, act: Act) -> Result<Exit, Failure> {
-    let answer = cx.client.post(&format!("{}/{action}", path(act.id)), &json!({}), &[]).await?;
+    let answer = cx.client.post(&format!("{}/{action}", path(act.id)), &json!({})).await?;
     cx.conclude(answer.document, answer.embedded, act.wait).await
 }
 
@@ -44,6 +47,10 @@ async fn list(cx: &Context, filter: WorkflowList) -> Result<Exit, Failure> {
         ("farm", filter.farm),
         ("kind", filter.kind.map(String::from)),
         ("state", filter.state.map(|state| state.to_string())),
+        ("directory", filter.directory),
+        ("host", filter.host),
+        ("since", filter.since.map(|time| time.to_rfc3339())),
+        ("until", filter.until.map(|time| time.to_rfc3339())),
         ("limit", Some(filter.paging.limit.to_string())),
         ("cursor", filter.paging.cursor),
     ]);

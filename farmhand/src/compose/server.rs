@@ -21,6 +21,7 @@ pub struct Server {
 pub fn orchestrator_settings(settings: &Settings) -> orchestrator::Settings {
     orchestrator::Settings {
         drain: Duration::from_secs(settings.server.shutdown_seconds),
+        cool_down: settings.lifecycle.cool_down,
         ..orchestrator::Settings::default()
     }
 }

@@ -190,6 +190,13 @@ pub const SETTINGS: &[Setting] = &[
         show: |s| s.worker.listen.map(|listen| listen.to_string()),
     },
     Setting {
+        key: "lifecycle.cool_down",
+        env: "FARMHAND_LIFECYCLE_COOL_DOWN",
+        kind: Kind::Text,
+        meaning: "how long a retired account stays disabled before it is deleted, where the request does not say",
+        show: |s| Some(humantime::format_duration(s.lifecycle.cool_down).to_string()),
+    },
+    Setting {
         key: "client.url",
         env: "FARMHAND_URL",
         kind: Kind::Text,

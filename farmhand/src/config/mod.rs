@@ -13,6 +13,7 @@ pub mod directory;
 mod error;
 pub mod explain;
 pub mod layers;
+pub mod lifecycle;
 pub mod log;
 mod secret;
 pub mod server;

@@ -10,6 +10,7 @@ use super::amqp::Amqp;
 use super::client::Client;
 use super::database::Database;
 use super::directory::Directory;
+use super::lifecycle::Lifecycle;
 use super::log::Log;
 use super::server::Server;
 use super::telemetry::Telemetry;
@@ -27,6 +28,7 @@ pub struct Settings {
     pub amqp: Amqp,
     pub directories: BTreeMap<String, Directory>,
     pub worker: Worker,
+    pub lifecycle: Lifecycle,
     pub client: Client,
     pub log: Log,
     pub telemetry: Telemetry,
@@ -51,6 +53,7 @@ impl Settings {
             );
         }
         self.worker.validate(&mut findings);
+        self.lifecycle.validate(&mut findings);
         self.client.validate(&mut findings);
         self.log.validate(&mut findings);
         self.telemetry.validate(&mut findings);

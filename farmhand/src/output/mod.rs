@@ -1,5 +1,7 @@
 //! What goes to standard output: tables for people, one JSON document for programs.
 
+pub mod inspection;
+pub mod person;
 pub mod plan;
 pub mod progress;
 pub mod time;

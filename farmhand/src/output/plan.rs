@@ -8,11 +8,16 @@ use super::{render, table};
 
 /// One row for each attribute: object, operation, attribute, before and after.
 pub fn text(plan: Option<&Plan>) -> String {
-    let changes = plan.map(|plan| plan.changes.as_slice()).unwrap_or_default();
-    let hosts = plan.map(|plan| plan.host_actions.as_slice()).unwrap_or_default();
-    if changes.is_empty() && hosts.is_empty() {
+    if plan.is_none_or(Plan::is_empty) {
         return "No change: the directory is as wanted. Nothing was written.".to_owned();
     }
+    format!("{}. Nothing was written.", rows_of(plan))
+}
+
+/// The same of a plan that is about to be carried out.
+pub fn rows_of(plan: Option<&Plan>) -> String {
+    let changes = plan.map(|plan| plan.changes.as_slice()).unwrap_or_default();
+    let hosts = plan.map(|plan| plan.host_actions.as_slice()).unwrap_or_default();
     let mut table = table(&["DN", "operation", "attribute", "before → after"]);
     for change in changes {
         for row in rows(change) {
@@ -25,7 +30,7 @@ pub fn text(plan: Option<&Plan>) -> String {
     if !hosts.is_empty() {
         let _ = write!(text, "\n{}\n{}", on_hosts(hosts), count(hosts.len(), "host"));
     }
-    text + ". Nothing was written."
+    text
 }
 
 /// One row for each host: what is done there.

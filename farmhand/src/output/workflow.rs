@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use domain::{Mode, Problem, StepRecord, StepState, WaitReason, Workflow, WorkflowState};
+use domain::{Mode, Problem, StepRecord, StepState, Workflow, WorkflowState};
 
 use super::time::{moment, took};
-use super::{plan, render, table};
+use super::{person, plan, render, table};
 
 /// Everything about one workflow.
 pub fn text(workflow: &Workflow) -> String {
@@ -16,6 +16,9 @@ pub fn text(workflow: &Workflow) -> String {
             steps.add_row(step_row(step));
         }
         let _ = write!(text, "\n{}", render(&steps));
+    }
+    if let Some(asked) = person::asked(workflow) {
+        let _ = write!(text, "\n{asked}");
     }
     if workflow.mode == Mode::Plan && workflow.state == WorkflowState::Succeeded {
         let _ = write!(text, "\n{}", plan::text(workflow.plan.as_ref()));
@@ -61,11 +64,16 @@ fn step_row(step: &StepRecord) -> [String; 7] {
     ]
 }
 
-/// One line: the error where there is one, else what was found or done.
+/// One line: the error where there is one, else what was found or done, with how far its hosts are.
 pub fn step_detail(step: &StepRecord) -> String {
-    match &step.error {
+    let detail = match &step.error {
         Some(error) if step.state != StepState::Succeeded => format!("{}: {}", error.code, error.message),
         _ => step.detail.clone().unwrap_or_default(),
+    };
+    match person::hosts_done(step) {
+        Some(done) if detail.is_empty() => done,
+        Some(done) => format!("{detail} ({done})"),
+        None => detail,
     }
 }
 
@@ -100,18 +108,12 @@ pub fn conclusion(workflow: &Workflow) -> String {
         WorkflowState::Unwound => "failed; what it had changed was taken back".to_owned(),
         WorkflowState::Cancelled => "cancelled".to_owned(),
         WorkflowState::Paused => format!("paused; go on with: farmhand workflow resume {id}"),
-        WorkflowState::Waiting if waits_for_operator(workflow) => {
-            format!("waiting for a person; once the cause is mended: farmhand workflow resume {id}")
-        }
+        WorkflowState::Waiting if person::is_awaited(workflow) => person::next(workflow),
         WorkflowState::Waiting => format!("waiting; follow with: farmhand workflow watch {id}"),
         WorkflowState::Queued | WorkflowState::Running => {
             format!("under way; follow with: farmhand workflow watch {id}")
         }
     }
-}
-
-fn waits_for_operator(workflow: &Workflow) -> bool {
-    workflow.waiting.as_ref().is_some_and(|wait| wait.reason == WaitReason::Operator)
 }
 
 /// One row for each workflow.

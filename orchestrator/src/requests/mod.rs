@@ -239,7 +239,8 @@ impl Requests {
             Work::Deploy(_) | Work::Import(_) => None,
             _ => {
                 let farm = self.store.farm(&judged.directory, &judged.farm).await?;
-                Some(refusal::deployed(farm, &judged)?)
+                let farm = refusal::on_record(farm, &judged)?;
+                Some(if matches!(judged.work, Work::Inspect(_)) { farm } else { refusal::deployed(farm)? })
             }
         };
         // As it is on record, whatever the case it was asked in.

@@ -70,33 +70,36 @@ pub(crate) fn require(principal: &Principal, role: Role) -> Result<(), Refusal> 
     Err(Refusal { problem, kind: RefusalKind::Forbidden })
 }
 
-/// The farm's record, if it is that of a deployed farm.
-pub(super) fn deployed(farm: Option<Farm>, judged: &Judged) -> Result<Farm, Refusal> {
+/// The farm's record, if there is one.
+pub(super) fn on_record(farm: Option<Farm>, judged: &Judged) -> Result<Farm, Refusal> {
     let (name, directory) = (&judged.farm, &judged.directory);
-    let refuse = |kind, message: String, hint: String| {
-        Err(Refusal { problem: Problem::new(ErrorCode::FarmNotDeployed, message, hint), kind })
-    };
-    let Some(farm) = farm else {
-        return refuse(
-            RefusalKind::NotFound,
+    farm.ok_or_else(|| Refusal {
+        problem: Problem::new(
+            ErrorCode::FarmNotDeployed,
             format!("no farm {name} is on record in the directory {directory}"),
             format!(
                 "`farmhand farm list` shows all, and a farm of another directory needs to be asked for with that \
                  directory; a gMSA that others made is put on record with `farmhand farm import {name}`"
             ),
-        );
-    };
-    match farm.state {
-        FarmState::Deployed if farm.recorded.is_some() => Ok(farm),
-        FarmState::Deployed | FarmState::Requested => refuse(
-            RefusalKind::Conflict,
+        ),
+        kind: RefusalKind::NotFound,
+    })
+}
+
+/// The record, if it is that of a deployed farm.
+pub(super) fn deployed(farm: Farm) -> Result<Farm, Refusal> {
+    let name = &farm.name;
+    let (message, hint) = match farm.state {
+        FarmState::Deployed if farm.recorded.is_some() => return Ok(farm),
+        FarmState::Deployed | FarmState::Requested => (
             format!("the farm {name} was asked for, but no deploy of it has succeeded yet"),
             format!("wait for its deploy (`farmhand workflow list --farm {name}`), or deploy it again"),
         ),
-        FarmState::Decommissioned => refuse(
-            RefusalKind::Conflict,
+        FarmState::Decommissioned => (
             format!("the farm {name} is decommissioned: its account is gone"),
             "deploy it anew with its manifest, if it is wanted again".to_owned(),
         ),
-    }
+    };
+    let problem = Problem::new(ErrorCode::FarmNotDeployed, message, hint);
+    Err(Refusal { problem, kind: RefusalKind::Conflict })
 }

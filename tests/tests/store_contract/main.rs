@@ -7,6 +7,7 @@ mod kit;
 
 mod acting;
 mod claiming;
+mod deciding;
 mod healing;
 mod journaling;
 mod locking;
@@ -79,6 +80,17 @@ on_both_databases! {
     acting::a_retry_starts_with_a_clean_slate,
     acting::what_is_waited_for_by_nobody_is_not_resumed,
     acting::every_change_raises_the_revision,
+    deciding::an_approval_queues_the_workflow_and_is_kept_with_its_step,
+    deciding::what_is_refused_changes_nothing,
+    deciding::of_ten_that_decide_at_once_one_does,
+    deciding::an_approval_and_a_cancellation_at_once_end_in_one_of_both,
+    deciding::a_rejection_before_any_write_cancels_and_gives_the_lock_to_the_next,
+    deciding::a_rejection_after_writes_has_a_worker_take_them_back,
+    deciding::hosts_are_acknowledged_until_none_is_awaited,
+    deciding::a_failed_host_brings_the_workflow_back_at_once,
+    deciding::a_failed_host_may_be_left_out_while_it_waits_for_an_operator,
+    deciding::acknowledgements_are_all_or_nothing,
+    deciding::words_about_twenty_hosts_at_once_are_all_kept,
     outbox::the_relay_deletes_what_was_confirmed_and_nothing_else,
     outbox::two_relays_share_the_work,
     outbox::a_relay_that_is_dropped_loses_nothing,
