@@ -63,6 +63,8 @@ codes! {
     HostNotFound = "host-not-found",
     /// The named host is not a computer (a gMSA, a user, a group ...).
     HostNotComputer = "host-not-computer",
+    /// The reader list keeps the host from reading by an entry of its own.
+    HostDenied = "host-denied",
     GroupNotFound = "group-not-found",
     /// The named group is no security group, or not of a scope that can hold the hosts.
     GroupUnsuitable = "group-unsuitable",

@@ -79,8 +79,20 @@ impl Lab {
     /// # Errors
     /// When the attempt itself fails.
     pub fn host_reads_password(&self, host: &str, gmsa: &str) -> anyhow::Result<bool> {
+        self.host_reads_password_over("ntlm", host, gmsa)
+    }
+
+    /// The same with a Kerberos ticket that the host gets for the purpose, as after `klist purge`.
+    ///
+    /// # Errors
+    /// When the attempt itself fails.
+    pub fn host_reads_password_by_new_ticket(&self, host: &str, gmsa: &str) -> anyhow::Result<bool> {
+        self.host_reads_password_over("krb5", host, gmsa)
+    }
+
+    fn host_reads_password_over(&self, login: &str, host: &str, gmsa: &str) -> anyhow::Result<bool> {
         let mut command = std::process::Command::new(self.script("as-host"));
-        let output = crate::script::run(command.args([host, gmsa, "--auth", "ntlm"]), b"")?;
+        let output = crate::script::run(command.args([host, gmsa, "--auth", login]), b"")?;
         match output.status.code() {
             Some(0) => Ok(true),
             Some(1) => Ok(false),

@@ -24,6 +24,7 @@ use workers::hosts::Hosts;
 use workers::{Environment, Registry};
 
 use crate::database::SqliteDatabase;
+use crate::lab::Lab;
 use crate::wait::eventually;
 
 /// A worker of a world, with a runtime of its own, so that it can be gone without a word.
@@ -69,6 +70,8 @@ pub struct World {
     /// What workers do on hosts; nothing, until a test says otherwise.
     pub hosts: Hosts,
     pub signal: OutboxSignal,
+    /// Where this is the lab's real DC; otherwise the embedded one.
+    lab: Option<LdapOptions>,
     shutdown: CancellationToken,
     _database: SqliteDatabase,
 }
@@ -120,15 +123,35 @@ impl World {
             timing: quick(),
             hosts: Hosts::default(),
             signal,
+            lab: None,
             shutdown,
             _database: database,
+        }
+    }
+
+    /// On the lab's real DC, as Farmhand's delegated account.
+    pub async fn on_lab(lab: &Lab) -> Self {
+        let url = lab.directory_url.parse().expect("a URL");
+        let password = SecretString::from(lab.service.password.clone());
+        let mut options = LdapOptions::new(DirectoryName::default(), vec![url], &lab.service.dn, password);
+        options.ca_file = Some(lab.ca_file.clone());
+        let mut world = Self::new().await;
+        world.lab = Some(options);
+        world.directory = world.connect();
+        world
+    }
+
+    fn connect(&self) -> Arc<dyn Directory> {
+        match &self.lab {
+            Some(options) => Arc::new(LdapDirectory::new(options.clone()).expect("valid options")),
+            None => connect_to(&self.embedded),
         }
     }
 
     /// With connections of its own.
     pub fn environment(&self) -> Environment {
         Environment {
-            directories: Directories::new([connect_to(&self.embedded)]),
+            directories: Directories::new([self.connect()]),
             hosts: self.hosts.clone(),
             clock: Arc::new(SystemClock),
             rng: Arc::new(SystemRng),
@@ -299,6 +322,15 @@ async fn start_orchestrator(
 
 /// The farm of Microsoft's guide under names of the caller's choice, as `deploy`'s input.
 pub fn farm(name: &str, group: &str, hosts: &[&str]) -> serde_json::Value {
+    farm_with(name, json!({ "group": group }), hosts)
+}
+
+/// The same farm with a reader list that names each host.
+pub fn direct_farm(name: &str, hosts: &[&str]) -> serde_json::Value {
+    farm_with(name, json!({ "mode": "direct" }), hosts)
+}
+
+fn farm_with(name: &str, membership: serde_json::Value, hosts: &[&str]) -> serde_json::Value {
     let manifest = json!({
         "apiVersion": "farmhand/v1", "kind": "Farm", "metadata": {"name": name},
         "spec": {
@@ -308,7 +340,7 @@ pub fn farm(name: &str, group: &str, hosts: &[&str]) -> serde_json::Value {
                 "servicePrincipalNames": [format!("http/{name}.contoso.com"), format!("http/{name}")],
                 "kerberosEncryptionTypes": ["AES128", "AES256"],
             },
-            "membership": {"group": group},
+            "membership": membership,
             "hosts": hosts,
         },
     });

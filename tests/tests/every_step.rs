@@ -2,19 +2,45 @@
 //! each, refused at each, undone twice. A new runbook is covered by being registered; without an
 //! entry in [`request`] the suite fails.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::ops::Deref;
 use std::time::Duration;
 
 use directory::embedded::{Fault, FaultKind, OperationKind};
-use directory::{Base, ResultCode, Scope, Search};
-use domain::{ChangeKind, Mode, StepState, Workflow, WorkflowKind, WorkflowState};
+use directory::{Base, Entry, ReaderDescriptor, ResultCode, Scope, Search};
+use domain::{ChangeKind, Mode, Sid, StepState, Workflow, WorkflowKind, WorkflowState};
 use serde_json::{Value, json};
 use store::WorkflowFilter;
 use tests::wait::eventually;
-use tests::world::{World, farm};
+use tests::world::{World, direct_farm, farm};
 use workers::{Registry, StepContext};
 
 const FARM: &str = "EveryStep";
+
+/// A kind, asked of a farm of one mode of membership.
+struct Asked {
+    kind: WorkflowKind,
+    /// The reader list names each host.
+    direct: bool,
+}
+
+impl Deref for Asked {
+    type Target = WorkflowKind;
+
+    fn deref(&self) -> &WorkflowKind {
+        &self.kind
+    }
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.kind, if self.direct { " (direct)" } else { "" })
+    }
+}
+
+/// The kinds that do other writes where membership is direct.
+const BOTH_MODES: [&str; 2] = ["add-host", "remove-host"];
 
 /// What a kind is asked for.
 struct Case {
@@ -24,16 +50,18 @@ struct Case {
 }
 
 /// What each kind is asked for, and how its world is made ready.
-fn request(kind: &WorkflowKind) -> Case {
+fn request(kind: &Asked) -> Case {
     match kind.as_str() {
-        "deploy" => Case { on_a_farm: false, input: deployed() },
+        "deploy" => Case { on_a_farm: false, input: deployed(kind) },
+        "add-host" => Case { on_a_farm: true, input: json!({ "hosts": ["Host4", "Host5$"] }) },
+        "remove-host" => Case { on_a_farm: true, input: json!({ "hosts": ["Host1$", "Host3"] }) },
         "replace" => Case { on_a_farm: true, input: json!({ "accountSid": null, "coolDownSeconds": 0 }) },
         other => panic!("say in tests/tests/every_step.rs what a {other} is asked for"),
     }
 }
 
 /// The request in full: its account is the one that was deployed, also when it is asked again.
-async fn input(world: &World, kind: &WorkflowKind) -> Value {
+async fn input(world: &World, kind: &Asked) -> Value {
     let mut input = request(kind).input;
     if input.get("accountSid").is_some_and(Value::is_null) {
         let filter = WorkflowFilter { kind: Some(WorkflowKind::DEPLOY), ..Default::default() };
@@ -45,16 +73,20 @@ async fn input(world: &World, kind: &WorkflowKind) -> Value {
 }
 
 /// The farm that the others work on.
-fn deployed() -> Value {
-    farm(FARM, "EveryStepHosts", &["Host1", "Host2", "Host3"])
+fn deployed(kind: &Asked) -> Value {
+    let hosts = ["Host1", "Host2", "Host3"];
+    match kind.direct {
+        true => direct_farm(FARM, &hosts),
+        false => farm(FARM, "EveryStepHosts", &hosts),
+    }
 }
 
 /// A world in which the kind can be asked for; the writes of its making are forgotten.
-async fn prepared(kind: &WorkflowKind) -> World {
+async fn prepared(kind: &Asked) -> World {
     let world = World::new().await;
     if request(kind).on_a_farm {
         let worker = world.start_worker("before");
-        let id = world.submit("deploy", Mode::Apply, deployed()).await;
+        let id = world.submit("deploy", Mode::Apply, deployed(kind)).await;
         assert_eq!(world.finishes(id).await.state, WorkflowState::Succeeded);
         worker.stop().await;
     }
@@ -62,15 +94,17 @@ async fn prepared(kind: &WorkflowKind) -> World {
     world
 }
 
-fn kinds() -> Vec<WorkflowKind> {
+fn kinds() -> Vec<Asked> {
     let mut kinds: Vec<_> = Registry::standard().iter().map(|runbook| runbook.kind.clone()).collect();
     kinds.sort();
     assert!(!kinds.is_empty());
-    kinds
+    let direct = kinds.clone().into_iter().filter(|kind| BOTH_MODES.contains(&kind.as_str()));
+    let direct: Vec<_> = direct.map(|kind| Asked { kind, direct: true }).collect();
+    kinds.into_iter().map(|kind| Asked { kind, direct: false }).chain(direct).collect()
 }
 
 /// What changes with every run and says nothing of the farm.
-const VOLATILE: [&str; 9] = [
+const VOLATILE: [&str; 8] = [
     "usnchanged",
     "usncreated",
     "whenchanged",
@@ -78,7 +112,6 @@ const VOLATILE: [&str; 9] = [
     "objectguid",
     "objectsid",
     "pwdlastset",
-    "msds-groupmsamembership",
     "msds-managedpasswordid",
 ];
 
@@ -89,26 +122,41 @@ async fn snapshot(world: &World) -> Snapshot {
     let dc = world.directory.pin(None).await.expect("a DC");
     let domain = dc.root_dse().await.expect("a rootDSE").default_naming_context;
     let search = Search::new(&domain, Scope::Subtree, "(objectClass=*)", &["*"]);
-    let mut objects = Snapshot::new();
+    let (mut objects, mut names) = (Vec::new(), HashMap::new());
     for entry in dc.search(&search).await.expect("the whole domain") {
         let read = dc.read(&Base::from(&entry.dn), &["*"]).await.expect("a read").expect("the object");
-        let attributes = read.names().filter(|name| !VOLATILE.contains(name)).map(|name| {
-            let mut values = read.texts(name);
-            values.sort();
-            (name.to_owned(), values)
-        });
-        objects.insert(entry.dn.key().to_owned(), attributes.collect());
+        names.extend(read.sid("objectSid").map(|sid| (sid, entry.dn.key().to_owned())));
+        objects.push(read);
     }
-    objects
+    let shown = |read: &Entry| {
+        let attributes = read.names().filter(|name| !VOLATILE.contains(name));
+        attributes.map(|name| (name.to_owned(), values(read, name, &names))).collect()
+    };
+    objects.iter().map(|read| (read.dn.key().to_owned(), shown(read))).collect()
 }
 
-async fn run(world: &World, kind: &WorkflowKind) -> Workflow {
+/// A reader list names SIDs, which every world draws anew: told by whom they mean.
+fn values(read: &Entry, attribute: &str, names: &HashMap<Sid, String>) -> Vec<String> {
+    let name = |sid: &Sid| names.get(sid).cloned().unwrap_or_else(|| sid.to_string());
+    let mut values: Vec<_> = match attribute {
+        "msds-groupmsamembership" => {
+            let list = ReaderDescriptor::from_bytes(&read.values(attribute)[0]).expect("a reader list");
+            let denied = list.denied().iter().map(|sid| format!("not {}", name(sid))).collect::<Vec<_>>();
+            list.readers().iter().map(name).chain(denied).collect()
+        }
+        _ => read.texts(attribute),
+    };
+    values.sort();
+    values
+}
+
+async fn run(world: &World, kind: &Asked) -> Workflow {
     let id = world.submit_for(kind.as_str(), Mode::Apply, Some(FARM), input(world, kind).await).await;
     world.finishes_approved(id).await
 }
 
 /// The writes of a run on a clean slate, and what the directory then holds.
-async fn clean_run(kind: &WorkflowKind) -> (Vec<OperationKind>, Snapshot) {
+async fn clean_run(kind: &Asked) -> (Vec<OperationKind>, Snapshot) {
     let world = prepared(kind).await;
     let _worker = world.start_worker("clean");
     let done = run(&world, kind).await;
@@ -250,13 +298,7 @@ async fn another_worker_finishes_what_one_that_died_after_any_write_took_effect_
 }
 
 /// One worker dies while its nth write hangs; another goes on.
-async fn take_over(
-    kind: &WorkflowKind,
-    writes: &[OperationKind],
-    n: usize,
-    hang: FaultKind,
-    expected: &Snapshot,
-) {
+async fn take_over(kind: &Asked, writes: &[OperationKind], n: usize, hang: FaultKind, expected: &Snapshot) {
     let case = format!("{kind}, died at write {n} in {hang:?}");
     let world = prepared(kind).await;
     let doomed = world.start_worker("doomed");

@@ -14,7 +14,12 @@ pub struct Registry(HashMap<WorkflowKind, Arc<Runbook>>);
 impl Registry {
     /// Everything that Farmhand does.
     pub fn standard() -> Self {
-        Self::default().with(crate::runbooks::deploy::runbook()).with(crate::runbooks::replace::runbook())
+        use crate::runbooks::{add_host, deploy, remove_host, replace};
+        Self::default()
+            .with(deploy::runbook())
+            .with(add_host::runbook())
+            .with(remove_host::runbook())
+            .with(replace::runbook())
     }
 
     #[must_use]

@@ -58,7 +58,7 @@ pub enum Preferred {
     Group,
 }
 
-const ATTRIBUTES: [&str; 7] = [
+pub(super) const ATTRIBUTES: [&str; 7] = [
     "objectClass",
     "objectSid",
     "sAMAccountName",
@@ -69,7 +69,7 @@ const ATTRIBUTES: [&str; 7] = [
 ];
 
 impl Principal {
-    fn of(entry: &Entry) -> Self {
+    pub(super) fn of(entry: &Entry) -> Self {
         Self {
             dn: entry.dn.clone(),
             sid: entry.sid("objectSid"),
@@ -80,6 +80,12 @@ impl Principal {
             dns_host_name: entry.text("dNSHostName").map(str::to_owned),
             disabled: entry.int("userAccountControl").is_some_and(|control| control & 2 != 0),
         }
+    }
+
+    /// Whether it is the one of `NAME` and `NAME$` that is preferred.
+    pub(super) fn is_preferred(&self, preferred: Preferred) -> bool {
+        let machine = self.sam_account_name.as_deref().is_some_and(|name| name.ends_with('$'));
+        machine == (preferred == Preferred::Computer)
     }
 }
 
@@ -122,12 +128,8 @@ pub async fn find_principal(
     let escaped = filter_value(name);
     let filter = format!("(|(sAMAccountName={escaped})(sAMAccountName={escaped}$))");
     let found = dc.search(&Search::new(&domain, Scope::Subtree, filter, &ATTRIBUTES)).await?;
-    let mut found: Vec<_> = found.iter().map(Principal::of).collect();
-    found.sort_by_key(|principal| {
-        let machine = principal.sam_account_name.as_deref().is_some_and(|name| name.ends_with('$'));
-        machine != (preferred == Preferred::Computer)
-    });
-    Ok(found.into_iter().next())
+    let found = found.iter().map(Principal::of);
+    Ok(found.min_by_key(|principal| !principal.is_preferred(preferred)))
 }
 
 /// The object at a DN or SID.

@@ -36,6 +36,7 @@ const PAGES: &[(&str, &str)] = &[
     page!("spn-conflict"),
     page!("host-not-found"),
     page!("host-not-computer"),
+    page!("host-denied"),
     page!("group-not-found"),
     page!("group-unsuitable"),
     page!("rights-missing"),

@@ -1,4 +1,6 @@
 //! One file per workflow kind.
 
+pub mod add_host;
 pub mod deploy;
+pub mod remove_host;
 pub mod replace;

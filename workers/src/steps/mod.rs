@@ -11,6 +11,8 @@ pub mod everywhere;
 pub mod find_farm;
 pub mod gmsa;
 pub mod group;
+pub mod members;
+pub mod membership;
 pub mod on_hosts;
 pub mod outputs;
 pub mod preflight;

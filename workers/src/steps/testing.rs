@@ -9,6 +9,7 @@ use domain::{Dn, FarmManifest, FarmSpec, ManualClock, Mode, Sid, SystemRng, Work
 use serde_json::json;
 
 use super::ensure_group::GroupOutput;
+use super::find_farm::{FarmAccount, FarmOutput};
 use super::gmsa::{Reader, Readers, Wanted};
 use super::preflight::{self, AccountTarget, GroupTarget, HostTarget, PreflightOutput};
 use crate::{Environment, StepContext};
@@ -110,6 +111,13 @@ pub fn preflight() -> PreflightOutput {
         domain_controllers: vec!["dc1.contoso.com".into()],
         warnings: vec![],
     }
+}
+
+/// The farm as `find-farm` finds it.
+pub fn farm_output(by_group: bool) -> FarmOutput {
+    let account = FarmAccount { dn: wanted().dn, sid: sid(1300), sam_account_name: "ITFarm1$".into() };
+    let PreflightOutput { domain, domain_controllers, .. } = preflight();
+    FarmOutput { domain, account, group: by_group.then(group_output), domain_controllers }
 }
 
 pub fn wanted() -> Wanted {

@@ -16,11 +16,17 @@ pub enum Seen {
     OtherDomain,
 }
 
-/// The hosts that are fit, each once.
-pub fn judge(asked: &[PrincipalRef], seen: &[Seen], domain: &Dn, report: &mut Report) -> Vec<HostTarget> {
+/// The hosts that are fit, each once. `list` is the field that names them.
+pub fn judge(
+    list: &str,
+    asked: &[PrincipalRef],
+    seen: &[Seen],
+    domain: &Dn,
+    report: &mut Report,
+) -> Vec<HostTarget> {
     let (mut hosts, mut known) = (Vec::new(), HashSet::new());
     for (at, (asked, seen)) in asked.iter().zip(seen).enumerate() {
-        let field = format!("spec.hosts[{at}]");
+        let field = format!("{list}[{at}]");
         let Some(host) = one(asked, seen, domain, &field, report) else { continue };
         if known.insert(host.dn.clone()) {
             hosts.push(host);
@@ -31,7 +37,8 @@ pub fn judge(asked: &[PrincipalRef], seen: &[Seen], domain: &Dn, report: &mut Re
     hosts
 }
 
-fn one(
+/// One host, if it is fit.
+pub fn one(
     asked: &PrincipalRef,
     seen: &Seen,
     domain: &Dn,
@@ -93,7 +100,7 @@ mod tests {
     fn judged(names: &[&str], seen: Vec<Seen>) -> (Vec<HostTarget>, Report) {
         let mut report = Report::default();
         let asked: Vec<_> = names.iter().map(|name| PrincipalRef::parse(name).expect("valid")).collect();
-        let hosts = judge(&asked, &seen, &dn("DC=contoso,DC=com"), &mut report);
+        let hosts = judge("spec.hosts", &asked, &seen, &dn("DC=contoso,DC=com"), &mut report);
         (hosts, report)
     }
     fn computer(name: &str) -> Principal {

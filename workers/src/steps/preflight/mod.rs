@@ -7,10 +7,10 @@
 mod account;
 mod forest;
 mod group;
-mod hosts;
-mod observe;
-pub(super) mod report;
-pub(super) mod rights;
+pub(in crate::steps) mod hosts;
+pub(in crate::steps) mod observe;
+pub(in crate::steps) mod report;
+pub(in crate::steps) mod rights;
 
 use async_trait::async_trait;
 use domain::{Dn, DnsHostName, FarmSpec, Mode, Sid};
@@ -121,7 +121,7 @@ pub(super) async fn judge_forest(cx: &StepContext, report: &mut Report) -> Resul
 fn judge(spec: &FarmSpec, observed: &Observed, mode: Mode) -> (Option<PreflightOutput>, Report) {
     let mut report = Report::new(spec.warnings());
     forest::judge(&observed.forest, mode, &mut report);
-    let hosts = hosts::judge(&spec.hosts, &observed.hosts, &observed.domain, &mut report);
+    let hosts = hosts::judge("spec.hosts", &spec.hosts, &observed.hosts, &observed.domain, &mut report);
     let group = observed.group.as_ref().map(|seen| group::judge(spec, seen, &hosts, &mut report));
     let account = account::judge(spec, &observed.account, group.as_ref(), &hosts, &mut report);
     let (Some((container, account)), Some(group)) =

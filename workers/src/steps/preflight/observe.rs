@@ -3,15 +3,11 @@
 use directory::preflight::{self, FunctionalLevels, Preferred};
 use directory::{Base, DirectoryRead, Scope, Search};
 use domain::{Dn, FarmSpec, MembershipMode, PrincipalRef};
-use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{Observed, account, forest, group, hosts, rights};
 use crate::steps::gmsa;
 use crate::steps::group::may_be_made;
 use crate::{StepContext, StepError};
-
-/// Hosts that are looked up side by side.
-const AT_ONCE: usize = 8;
 
 pub async fn all(cx: &StepContext, spec: &FarmSpec) -> Result<Observed, StepError> {
     let dc: &dyn DirectoryRead = cx.dc().await?.as_ref();
@@ -70,25 +66,21 @@ async fn seen_account(
     Ok(account::Seen { container, standing, names, spns, same_dns_name })
 }
 
-/// In the order of the manifest.
-async fn seen_hosts(
+/// In the order in which they are named.
+pub(in crate::steps) async fn seen_hosts(
     dc: &dyn DirectoryRead,
     asked: &[PrincipalRef],
     domain: &Dn,
 ) -> Result<Vec<hosts::Seen>, StepError> {
-    let look = |host: PrincipalRef| async move {
-        match &host {
-            // A DC answers for another domain's names with a referral, not with "no".
-            PrincipalRef::Dn(dn) if !dn.is_within(domain) => Ok(hosts::Seen::OtherDomain),
-            host => Ok(match preflight::find_principal(dc, host, Preferred::Computer).await? {
-                Some(found) => hosts::Seen::Found(found),
-                None => hosts::Seen::Nothing,
-            }),
-        }
+    // A DC answers for another domain's names with a referral, not with "no".
+    let elsewhere = |host: &PrincipalRef| matches!(host, PrincipalRef::Dn(dn) if !dn.is_within(domain));
+    let here: Vec<_> = asked.iter().filter(|host| !elsewhere(host)).cloned().collect();
+    let mut found = preflight::find_principals(dc, &here, Preferred::Computer).await?.into_iter();
+    let seen = |host: &PrincipalRef| match elsewhere(host) {
+        true => hosts::Seen::OtherDomain,
+        false => found.next().flatten().map_or(hosts::Seen::Nothing, hosts::Seen::Found),
     };
-    // By value: a stream of futures that borrow their items is not Send for every lifetime.
-    let asked: Vec<_> = asked.iter().cloned().map(look).collect();
-    stream::iter(asked).buffered(AT_ONCE).try_collect().await
+    Ok(asked.iter().map(seen).collect())
 }
 
 async fn seen_group(

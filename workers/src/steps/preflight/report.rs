@@ -51,6 +51,11 @@ impl Report {
         self.until = Some((time, problem));
     }
 
+    /// Nothing stands in the way.
+    pub fn is_clean(&self) -> bool {
+        self.findings.is_empty() && self.until.is_none()
+    }
+
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }

@@ -50,3 +50,11 @@ pub fn write_members(group: &Dn) -> String {
          (OA;;RPWP;bf9679c0-0de6-11d0-a285-00aa003049e2;;<SID>))"
     )
 }
+
+/// Whoever may write the list can let himself read the password: the right is worth the credential.
+pub fn write_readers(account: &Dn) -> String {
+    format!(
+        "grant it with `dsacls \"{account}\" /G \"<Farmhand's group>:RPWP;msDS-GroupMSAMembership\"` (SDDL: \
+         (OA;;RPWP;888eedd6-ce04-df40-b462-b8a50e41ba38;;<SID>))"
+    )
+}
