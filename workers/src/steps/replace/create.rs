@@ -126,3 +126,30 @@ fn output(survey: &Survey, found: Option<&Entry>) -> NewOutput {
         key_id: found.and_then(|entry| key_id(entry.bytes("msDS-ManagedPasswordId")?)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{side_by_side, survey};
+    use super::*;
+    use crate::steps::testing::{account, context};
+
+    fn added(survey: Survey) -> Vec<String> {
+        let planned = CreateAccount.plan(&context(), &Some((survey, None))).expect("a plan");
+        assert_eq!(planned.changes.len(), 1);
+        planned.changes[0].attributes.iter().map(|change| change.attribute.clone()).collect()
+    }
+
+    #[test]
+    fn the_names_are_part_of_the_add_only_where_the_old_account_has_left_them() {
+        assert_eq!(added(survey()), ["description", "dNSHostName", "servicePrincipalName"]);
+        assert_eq!(added(side_by_side()), ["description"]);
+    }
+
+    #[test]
+    fn an_account_that_is_as_carried_over_is_ours_and_another_is_refused() {
+        let plan = |found: Entry| CreateAccount.plan(&context(), &Some((survey(), Some(found))));
+        assert!(plan(account(&[])).expect("a plan").changes.is_empty());
+        let other = plan(account(&[("description", vec![b"other".to_vec()])])).expect_err("refused");
+        assert_eq!(other.problem().code, ErrorCode::AccountNameTaken);
+    }
+}

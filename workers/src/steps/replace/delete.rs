@@ -66,3 +66,25 @@ impl Step for DeleteOld {
         Ok(Verified { output: plan.expected.clone(), detail })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{side_by_side, survey};
+    use super::*;
+    use crate::steps::testing::{account, context};
+
+    #[test]
+    fn a_rehearsal_names_the_account_by_where_it_will_be_parked() {
+        let planned = |survey: Survey| {
+            let dn = survey.old_dn_then().clone();
+            let plan = DeleteOld.plan(&context(), &Some((survey, Some(account(&[])))));
+            (plan.expect("a plan").changes[0].dn.clone(), dn)
+        };
+        for survey in [survey(), side_by_side()] {
+            let (found, expected) = planned(survey);
+            assert_eq!(found, expected);
+        }
+        let gone = DeleteOld.plan(&context(), &Some((survey(), None))).expect("a plan");
+        assert!(gone.changes.is_empty() && !gone.skipped);
+    }
+}

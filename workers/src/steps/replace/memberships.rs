@@ -52,3 +52,21 @@ impl Step for CarryMemberships {
         Ok(Verified { output: plan.expected.clone(), detail: plan.detail.clone() })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{group, survey};
+    use super::*;
+    use crate::steps::testing::context;
+
+    #[test]
+    fn a_group_takes_the_new_account_beside_its_other_members() {
+        let plan = |missing| CarryMemberships.plan(&context(), &Some((survey(), missing))).expect("a plan");
+        let joining = plan(vec![group()]);
+        let change = &joining.changes[0];
+        assert_eq!((joining.changes.len(), &change.dn), (1, &group()));
+        assert_eq!(change.attributes[0].added(), [survey().new.dn.as_str().into()]);
+        assert!(change.attributes[0].removed().is_empty());
+        assert!(plan(vec![]).changes.is_empty());
+    }
+}

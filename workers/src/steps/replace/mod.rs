@@ -16,6 +16,8 @@ mod move_names;
 mod park;
 mod preflight;
 mod survey;
+#[cfg(test)]
+mod testing;
 mod verify;
 
 pub use cool_down::CoolDown;

@@ -76,3 +76,34 @@ fn changes(survey: &Survey, old: &Entry, new: Option<&Entry>) -> Vec<Change> {
     };
     change(&old.dn, leaving.collect()).into_iter().chain(change(&survey.new.dn, coming.collect())).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{side_by_side, survey};
+    use super::*;
+    use crate::steps::testing::{account, context};
+
+    fn without_names() -> Entry {
+        account(&[(SPNS, vec![]), (DNS_HOST_NAME, vec![])])
+    }
+
+    #[test]
+    fn the_old_account_lets_go_before_the_new_one_takes() {
+        let survey = side_by_side();
+        let found = changes(&survey, &account(&[]), Some(&without_names()));
+        let dns: Vec<_> = found.iter().map(|change| &change.dn).collect();
+        assert_eq!(dns, [&survey.old.dn, &survey.new.dn]);
+        assert!(found[0].attributes.iter().all(|change| change.added().is_empty()));
+        assert!(found[1].attributes.iter().all(|change| change.removed().is_empty()));
+        // Half done: what is left to do.
+        let found = changes(&survey, &without_names(), Some(&without_names()));
+        assert_eq!(found.iter().map(|change| &change.dn).collect::<Vec<_>>(), [&survey.new.dn]);
+        assert_eq!(changes(&survey, &without_names(), Some(&account(&[]))), []);
+    }
+
+    #[test]
+    fn under_the_same_name_there_is_nothing_to_move() {
+        let observed = Some((survey(), without_names(), Some(account(&[]))));
+        assert!(MoveNames.plan(&context(), &observed).expect("a plan").skipped);
+    }
+}
