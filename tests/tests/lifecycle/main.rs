@@ -4,6 +4,7 @@
 
 mod membership;
 mod membership_faults;
+mod replace;
 
 use domain::{Mode, Workflow, WorkflowState};
 use serde_json::{Value, json};
