@@ -4,7 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The set behind msDS-SupportedEncryptionTypes. Never empty.
+/// The set behind msDS-SupportedEncryptionTypes.
+///
+/// The empty set is called `Default`: the attribute is not set, and a DC gives tickets of its own
+/// default. Accounts that others made stand so; nobody comes by it without saying so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EncryptionTypes(u32);
 
@@ -17,7 +20,9 @@ pub enum EncryptionError {
     None,
     #[error("DES is refused: Windows has not issued DES tickets since Server 2008 R2; use AES128 and AES256")]
     Des,
-    #[error("{0:?} is no encryption type: use RC4, AES128 or AES256")]
+    #[error(
+        "{0:?} is no encryption type: use RC4, AES128 or AES256 (or Default alone: the attribute is not set)"
+    )]
     Unknown(String),
 }
 
@@ -25,11 +30,21 @@ impl EncryptionTypes {
     pub const RC4: u32 = 0x4;
     pub const AES128: u32 = 0x8;
     pub const AES256: u32 = 0x10;
+    /// What the empty set is called.
+    pub const DEFAULT: &'static str = "Default";
+    /// The attribute is not set.
+    pub const UNSET: Self = Self(0);
     const NAMES: [(&'static str, u32); 3] =
         [("RC4", Self::RC4), ("AES128", Self::AES128), ("AES256", Self::AES256)];
 
     /// Reads the cmdlet's names (KerberosEncryptionType of New-ADServiceAccount), in any case.
     pub fn parse<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, EncryptionError> {
+        let names: Vec<&str> = names.into_iter().collect();
+        if let [name] = names[..]
+            && name.eq_ignore_ascii_case(Self::DEFAULT)
+        {
+            return Ok(Self::UNSET);
+        }
         let mut bits = 0;
         for name in names {
             let known = Self::NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
@@ -48,11 +63,25 @@ impl EncryptionTypes {
         self.0
     }
 
+    /// The ones of ours among the bits of an attribute; DES and the feature bits are left out.
+    pub fn of_bits(bits: i64) -> Self {
+        let known = Self::NAMES.iter().filter(|(_, bit)| bits & i64::from(*bit) != 0);
+        Self(known.map(|(_, bit)| bit).sum())
+    }
+
     pub fn allows_rc4(self) -> bool {
         self.0 & Self::RC4 != 0
     }
 
+    /// Whether the attribute is to stay without a value.
+    pub fn is_unset(self) -> bool {
+        self == Self::UNSET
+    }
+
     pub fn names(self) -> Vec<&'static str> {
+        if self.is_unset() {
+            return vec![Self::DEFAULT];
+        }
         Self::NAMES.iter().filter(|(_, bit)| self.0 & bit != 0).map(|(name, _)| *name).collect()
     }
 }
@@ -100,5 +129,14 @@ mod tests {
         assert_eq!(EncryptionTypes::parse([]), Err(EncryptionError::None));
         assert_eq!(EncryptionTypes::parse(["DES"]), Err(EncryptionError::Des));
         assert!(EncryptionTypes::parse(["AES512"]).is_err());
+    }
+
+    #[test]
+    fn the_dcs_own_default_is_asked_for_by_name_and_alone() {
+        let unset = EncryptionTypes::parse(["default"]).expect("valid");
+        assert!(unset.is_unset() && unset.names() == ["Default"]);
+        assert!(EncryptionTypes::parse(["Default", "AES256"]).is_err());
+        assert_eq!(EncryptionTypes::of_bits(0x2_0000 | 0x3), EncryptionTypes::UNSET);
+        assert_eq!(EncryptionTypes::of_bits(0x2_001c).bits(), 28);
     }
 }

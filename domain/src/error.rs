@@ -77,6 +77,8 @@ codes! {
     UpdateRefused = "update-refused",
     /// The reader list cannot be read as one farm's.
     ImportAmbiguous = "import-ambiguous",
+    /// The account stands in a way that no farm can express, or is another farm's.
+    ImportRefused = "import-refused",
     /// A host that was removed can still read the password.
     HostStillReads = "host-still-reads",
     /// An account that is to be deleted is still in use.

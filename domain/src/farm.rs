@@ -5,11 +5,12 @@
 mod manifest;
 mod validate;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     AccountName, DirectoryName, Dn, DnsHostName, EncryptionTypes, FarmName, HostAdapter,
-    ManagedPasswordInterval, PrincipalRef, ServicePrincipalName,
+    ManagedPasswordInterval, PrincipalRef, ServicePrincipalName, Sid,
 };
 
 pub use manifest::{
@@ -72,6 +73,39 @@ pub struct AccountSpec {
     pub kerberos_encryption_types: EncryptionTypes,
     pub managed_password_interval_in_days: ManagedPasswordInterval,
     pub outbound_only: bool,
+    /// `None`: an account is made enabled, and one that stands is left as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+    /// What follows is left alone on an account as long as nothing is said of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home_page: Option<String>,
+    /// From then on the account cannot be used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_expiration_date: Option<DateTime<Utc>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_not_delegated: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trusted_for_delegation: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trusted_to_auth_for_delegation: Option<bool>,
+    /// msDS-AllowedToDelegateTo: the services to which it may delegate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_to_delegate_to: Option<Vec<ServicePrincipalName>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compound_identity_supported: Option<bool>,
+}
+
+/// Somebody whom an account's reader list names and who is none of the farm's: was there when the
+/// account was imported, and is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ForeignReader {
+    pub sid: Sid,
+    /// The entry denies instead of allowing.
+    pub denied: bool,
+    /// As the directory named it then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +127,21 @@ impl FarmSpec {
             warnings.push(
                 "kerberosEncryptionTypes allows RC4, whose tickets can be cracked offline; drop it once \
                  every host and client of the service does AES"
+                    .to_owned(),
+            );
+        }
+        if self.account.kerberos_encryption_types.is_unset() {
+            warnings.push(
+                "kerberosEncryptionTypes Default leaves the choice to the DCs, which may be RC4; name AES128 and \
+                 AES256 once every host and client of the service does AES"
+                    .to_owned(),
+            );
+        }
+        let unconstrained = self.account.trusted_for_delegation == Some(true);
+        if unconstrained || self.account.trusted_to_auth_for_delegation == Some(true) {
+            warnings.push(
+                "the account is trusted for delegation: whoever gets hold of one of its hosts can act as the \
+                 service's users"
                     .to_owned(),
             );
         }

@@ -1,7 +1,7 @@
 //! Farms on record.
 
 use chrono::{DateTime, Utc};
-use domain::{DirectoryName, FarmName};
+use domain::{DirectoryName, FarmName, Sid};
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter,
@@ -14,7 +14,7 @@ use crate::entity::farms::{Column, DECOMMISSIONED, DEPLOYED, Entity, Model};
 use crate::entity::to_json;
 use crate::listing::MAX_LIMIT;
 use crate::store::timed;
-use crate::{Farm, FarmFacts, FarmRecord, Page, Store, StoreError};
+use crate::{Farm, FarmFacts, FarmRecord, FarmState, Page, Store, StoreError};
 
 impl Store {
     #[instrument(name = "db.farms.get", skip_all, fields(%directory, farm = %name))]
@@ -22,6 +22,31 @@ impl Store {
         let _time = timed("farm");
         let row = Entity::find_by_id((directory.key(), name.key())).one(self.reader()).await?;
         row.map(Farm::try_from).transpose()
+    }
+
+    /// The farm whose account has that SID; a farm that is gone has none. Goes through all farms of
+    /// the directory, page by page: for what is asked once in a while.
+    #[instrument(name = "db.farms.of_account", skip_all)]
+    pub async fn farm_of_account(
+        &self,
+        directory: &DirectoryName,
+        account: &Sid,
+    ) -> Result<Option<FarmName>, StoreError> {
+        let is_its = |farm: &Farm| {
+            let recorded = farm.recorded.as_ref().filter(|_| farm.state == FarmState::Deployed);
+            recorded.is_some_and(|facts| facts.account_sid == *account)
+        };
+        let mut cursor = None;
+        loop {
+            let page = self.farms(Some(directory), cursor.as_deref(), MAX_LIMIT).await?;
+            if let Some(farm) = page.items.into_iter().find(is_its) {
+                return Ok(Some(farm.name));
+            }
+            match page.next {
+                Some(next) => cursor = Some(next),
+                None => return Ok(None),
+            }
+        }
     }
 
     /// By directory and name.

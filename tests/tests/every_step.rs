@@ -40,7 +40,7 @@ impl fmt::Display for Asked {
 }
 
 /// The kinds that do other writes where membership is direct.
-const BOTH_MODES: [&str; 2] = ["add-host", "remove-host"];
+const BOTH_MODES: [&str; 3] = ["add-host", "remove-host", "update"];
 
 /// What a kind is asked for.
 struct Case {
@@ -56,6 +56,8 @@ fn request(kind: &Asked) -> Case {
         "add-host" => Case { on_a_farm: true, input: json!({ "hosts": ["Host4", "Host5$"] }) },
         "remove-host" => Case { on_a_farm: true, input: json!({ "hosts": ["Host1$", "Host3"] }) },
         "replace" => Case { on_a_farm: true, input: json!({ "accountSid": null, "coolDownSeconds": 0 }) },
+        "import" | "inspect" => Case { on_a_farm: true, input: json!({}) },
+        "update" => Case { on_a_farm: true, input: changed(kind) },
         other => panic!("say in tests/tests/every_step.rs what a {other} is asked for"),
     }
 }
@@ -70,6 +72,19 @@ async fn input(world: &World, kind: &Asked) -> Value {
         input["accountSid"] = deployed["account"]["sid"].clone();
     }
     input
+}
+
+/// The farm under another DNS name, by other ciphers, and with other hosts.
+fn changed(kind: &Asked) -> Value {
+    let hosts = ["Host2", "Host3", "Host4"];
+    let mut farm = if kind.direct { direct_farm(FARM, &hosts) } else { farm(FARM, "EveryStepHosts", &hosts) };
+    let account = &mut farm["account"];
+    account["dnsHostName"] = json!("renamed.contoso.com");
+    account["description"] = Value::Null;
+    account["servicePrincipalNames"] =
+        json!(["http/renamed.contoso.com", format!("http/{FARM}.contoso.com")]);
+    account["kerberosEncryptionTypes"] = json!(["AES256"]);
+    farm
 }
 
 /// The farm that the others work on.
@@ -266,10 +281,11 @@ async fn a_write_that_took_effect_unheard_and_is_then_refused_leaves_a_clean_sla
             let world = prepared(&kind).await;
             let before = snapshot(&world).await;
             let _worker = world.start_worker("one");
-            world.faults.inject(at_write(&writes, n, FaultKind::CutAfterEffect));
             let refused =
                 FaultKind::Refuse(ResultCode::INSUFFICIENT_ACCESS_RIGHTS, "00002098: refused".into());
+            // The later one first: it would not see a write at which the other strikes.
             world.faults.inject(at_write(&writes, n + 1, refused));
+            world.faults.inject(at_write(&writes, n, FaultKind::CutAfterEffect));
             let done = run(&world, &kind).await;
             assert_eq!(done.state, WorkflowState::Unwound, "{kind}, at write {n}: {:?}", done.error);
             assert_eq!(snapshot(&world).await, before, "{kind}, at write {n}");

@@ -2,18 +2,42 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use async_trait::async_trait;
 use directory::{Directory, DirectoryWrite, ReadOnly};
 use domain::farm::HostActionsSpec;
-use domain::{DirectoryName, ErrorCode, FarmSpec, Mode, WorkflowId};
+use domain::{DirectoryName, ErrorCode, FarmName, FarmSpec, Mode, Problem, Sid, WorkflowId};
 use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use store::{Farm, FarmFacts, FarmState};
+use store::{Farm, FarmFacts, FarmState, Store, StoreError};
 use tokio::sync::OnceCell;
 
 use crate::engine::Lease;
 use crate::{Environment, StepError};
+
+/// What a step may ask of the farms on record besides its own.
+#[async_trait]
+pub trait FarmsOnRecord: Send + Sync {
+    /// The farm whose account has that SID.
+    async fn farm_of_account(
+        &self,
+        directory: &DirectoryName,
+        account: &Sid,
+    ) -> Result<Option<FarmName>, StoreError>;
+}
+
+#[async_trait]
+impl FarmsOnRecord for Store {
+    async fn farm_of_account(
+        &self,
+        directory: &DirectoryName,
+        account: &Sid,
+    ) -> Result<Option<FarmName>, StoreError> {
+        Self::farm_of_account(self, directory, account).await
+    }
+}
 
 /// One workflow's view of the world. Steps share data only through persisted outputs.
 pub struct StepContext {
@@ -28,7 +52,9 @@ pub struct StepContext {
     dc: OnceCell<Arc<dyn DirectoryWrite>>,
     lease: Option<Lease>,
     changed: bool,
+    farm_name: Option<FarmName>,
     farm: Option<Arc<Farm>>,
+    farms: Option<Arc<dyn FarmsOnRecord>>,
     memo: Value,
 }
 
@@ -42,7 +68,8 @@ impl StepContext {
         wanted_dc: Option<String>,
     ) -> Self {
         let (outputs, dc) = (HashMap::new(), OnceCell::new());
-        let (lease, changed, farm, memo) = (None, false, None, Value::Null);
+        let (lease, changed, farm_name, farm, memo) = (None, false, None, None, Value::Null);
+        let farms = None;
         Self {
             workflow_id,
             directory,
@@ -54,7 +81,9 @@ impl StepContext {
             dc,
             lease,
             changed,
+            farm_name,
             farm,
+            farms,
             memo,
         }
     }
@@ -66,13 +95,54 @@ impl StepContext {
         self
     }
 
+    /// Tells the context which farm the workflow is about.
+    #[must_use]
+    pub fn about(mut self, farm: Option<FarmName>) -> Self {
+        self.farm_name = farm;
+        self
+    }
+
+    /// Gives the context the other farms on record.
+    #[must_use]
+    pub fn among(mut self, farms: Arc<dyn FarmsOnRecord>) -> Self {
+        self.farms = Some(farms);
+        self
+    }
+
+    /// Another farm than the workflow's whose account that is, as far as the record is at hand.
+    pub async fn farm_of_account(&self, account: &Sid) -> Result<Option<FarmName>, StepError> {
+        let Some(farms) = &self.farms else { return Ok(None) };
+        let found =
+            farms.farm_of_account(&self.directory, account).await.map_err(|error| StepError::Retry {
+                after: Duration::from_secs(5),
+                problem: Problem::new(
+                    ErrorCode::StoreUnavailable,
+                    format!("the farms on record cannot be read: {error}"),
+                    "it is tried again by itself",
+                ),
+            })?;
+        Ok(found.filter(|found| self.farm_name.as_ref().is_none_or(|own| own.key() != found.key())))
+    }
+
+    /// The farm that the workflow is about, whether or not it is on record.
+    pub fn farm_name(&self) -> Result<&FarmName, StepError> {
+        self.farm_name.as_ref().ok_or_else(|| fault("the workflow names no farm".to_owned()))
+    }
+
     /// The same world and the same outputs, in which nothing is written.
     pub(crate) fn rehearsal(&self) -> Self {
         let wanted_dc = self.pinned().map(str::to_owned).or_else(|| self.wanted_dc.clone());
         let (id, directory, environment) =
             (self.workflow_id, self.directory.clone(), self.environment.clone());
         let cx = Self::new(id, directory, Mode::Plan, environment, self.input.clone(), wanted_dc);
-        Self { outputs: self.outputs.clone(), farm: self.farm.clone(), lease: self.lease.clone(), ..cx }
+        Self {
+            outputs: self.outputs.clone(),
+            farm_name: self.farm_name.clone(),
+            farm: self.farm.clone(),
+            farms: self.farms.clone(),
+            lease: self.lease.clone(),
+            ..cx
+        }
     }
 
     /// What is on record about the farm, whatever its state; `None` where there is nothing.

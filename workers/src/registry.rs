@@ -14,12 +14,15 @@ pub struct Registry(HashMap<WorkflowKind, Arc<Runbook>>);
 impl Registry {
     /// Everything that Farmhand does.
     pub fn standard() -> Self {
-        use crate::runbooks::{add_host, deploy, remove_host, replace};
+        use crate::runbooks::{add_host, deploy, import, inspect, remove_host, replace, update};
         Self::default()
             .with(deploy::runbook())
             .with(add_host::runbook())
             .with(remove_host::runbook())
             .with(replace::runbook())
+            .with(import::runbook())
+            .with(inspect::runbook())
+            .with(update::runbook())
     }
 
     #[must_use]

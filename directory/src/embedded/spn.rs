@@ -73,9 +73,14 @@ pub fn rename_host(object: &mut Object, old: &str, new: &str) {
     if old.is_empty() || old.eq_ignore_ascii_case(new) {
         return;
     }
-    let renamed =
-        object.values("servicePrincipalName").iter().map(|value| renamed(value, old, new)).collect();
-    object.set("servicePrincipalName", renamed);
+    let mut names: Vec<Vec<u8>> = Vec::new();
+    for name in object.values("servicePrincipalName").iter().map(|value| renamed(value, old, new)) {
+        // Two that become one are one: seen on Samba, which refuses nothing here.
+        if !names.iter().any(|other| other.eq_ignore_ascii_case(&name)) {
+            names.push(name);
+        }
+    }
+    object.set("servicePrincipalName", names);
 }
 
 fn renamed(value: &[u8], old: &str, new: &str) -> Vec<u8> {

@@ -17,4 +17,4 @@ pub use ace::{
 };
 pub use acl::Acl;
 pub use descriptor::{Dacl, DescriptorError, SecurityDescriptor};
-pub use readers::ReaderDescriptor;
+pub use readers::{ReaderDescriptor, ReaderEntry};

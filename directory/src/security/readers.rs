@@ -5,13 +5,22 @@ use std::collections::{BTreeSet, HashSet};
 use domain::Sid;
 
 use super::access::{Access, access_check};
-use super::ace::{Ace, AceBody, Effect, FULL_CONTROL, INHERIT_ONLY, INHERITED, READ_PROPERTY};
+use super::ace::{AccessAce, Ace, AceBody, Effect, FULL_CONTROL, INHERIT_ONLY, INHERITED, READ_PROPERTY};
 use super::acl::Acl;
 use super::descriptor::{Dacl, DescriptorError, SecurityDescriptor};
 
 /// The value of msDS-GroupMSAMembership. Whoever may write it can let himself read the password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReaderDescriptor(SecurityDescriptor);
+
+/// One entry of the list, as far as it is about reading.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReaderEntry {
+    pub sid: Sid,
+    pub effect: Effect,
+    /// On a condition that only the DC can evaluate.
+    pub conditional: bool,
+}
 
 impl ReaderDescriptor {
     /// `O:BAD:(A;;0xf01ff;;;SID)...`: byte for byte what Windows and samba-tool write.
@@ -62,6 +71,17 @@ impl ReaderDescriptor {
             .filter(|access| seen.insert(access.sid.clone()))
             .map(|access| access.sid.clone())
             .collect()
+    }
+
+    /// Every entry that has a say about reading, in its order.
+    pub fn entries(&self) -> Vec<ReaderEntry> {
+        let deciding = self.aces().iter().filter_map(|ace| ace.deciding(READ_PROPERTY));
+        let entry = |access: &AccessAce| ReaderEntry {
+            sid: access.sid.clone(),
+            effect: access.effect,
+            conditional: access.callback,
+        };
+        deciding.map(entry).collect()
     }
 
     fn aces(&self) -> &[Ace] {
@@ -270,6 +290,8 @@ mod tests {
         assert_eq!(descriptor.may_read(&token), Access::Denied);
         assert_eq!(descriptor.may_read(&[sid(2), sid(500)]), Access::Granted);
         assert_eq!(descriptor.denied(), [sid(1)]);
+        let entries = descriptor.entries();
+        assert_eq!((entries.len(), entries[0].effect, &entries[0].sid), (3, Effect::Deny, &sid(1)));
         assert!(descriptor.lift_denial(&sid(1)));
         assert_eq!(descriptor.may_read(&token), Access::Granted);
     }

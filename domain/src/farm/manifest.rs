@@ -68,6 +68,23 @@ pub struct AccountManifest {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub managed_password_interval_in_days: Option<i64>,
     pub outbound_only: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub home_page: Option<String>,
+    /// RFC 3339, or a date alone: its midnight, UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account_expiration_date: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account_not_delegated: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trusted_for_delegation: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trusted_to_auth_for_delegation: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allowed_to_delegate_to: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compound_identity_supported: Option<bool>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

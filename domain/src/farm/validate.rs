@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+
 use super::{AccountSpec, FarmManifest, FarmSpec, HostActionsSpec, MembershipMode, MembershipSpec};
 use crate::name::NameError;
 use crate::{
@@ -12,6 +14,8 @@ use crate::{
 /// rangeUpper of description and displayName in AD's schema is 1024 and 256.
 const MAX_DESCRIPTION: usize = 1024;
 const MAX_DISPLAY_NAME: usize = 256;
+/// Of wWWHomePage.
+const MAX_HOME_PAGE: usize = 2048;
 
 /// Collects what is wrong while the rest goes on being looked at.
 #[derive(Default)]
@@ -85,6 +89,7 @@ impl FarmManifest {
         for (field, text, max) in [
             ("spec.account.displayName", &manifest.display_name, MAX_DISPLAY_NAME),
             ("spec.account.description", &manifest.description, MAX_DESCRIPTION),
+            ("spec.account.homePage", &manifest.home_page, MAX_HOME_PAGE),
         ] {
             let length = text.as_ref().map_or(1, |text| text.chars().count());
             if !(1..=max).contains(&length) {
@@ -103,6 +108,8 @@ impl FarmManifest {
         };
         let container = findings.dn("spec.account.container", manifest.container.as_ref());
         let service_principal_names = self.spns(findings);
+        let account_expiration_date = self.expiration(findings);
+        let allowed_to_delegate_to = self.delegation(findings);
         Some(AccountSpec {
             sam_account_name: sam?,
             dns_host_name,
@@ -113,7 +120,53 @@ impl FarmManifest {
             kerberos_encryption_types: encryption?,
             managed_password_interval_in_days: interval?,
             outbound_only: manifest.outbound_only,
+            enabled: manifest.enabled,
+            home_page: manifest.home_page.clone(),
+            account_expiration_date,
+            account_not_delegated: manifest.account_not_delegated,
+            trusted_for_delegation: manifest.trusted_for_delegation,
+            trusted_to_auth_for_delegation: manifest.trusted_to_auth_for_delegation,
+            allowed_to_delegate_to,
+            compound_identity_supported: manifest.compound_identity_supported,
         })
+    }
+
+    fn expiration(&self, findings: &mut Findings) -> Option<DateTime<Utc>> {
+        let text = self.spec.account.account_expiration_date.as_deref()?;
+        let day = || text.parse::<NaiveDate>().map(|day| day.and_time(NaiveTime::MIN).and_utc());
+        let parsed = DateTime::parse_from_rfc3339(text).map(|time| time.to_utc()).or_else(|_| day());
+        let field = "spec.account.accountExpirationDate";
+        parsed
+            .map_err(|_| {
+                let message = format!("2027-03-31 or 2027-03-31T18:00:00Z (RFC 3339), this is {text:?}");
+                findings.add(field, "date", message);
+            })
+            .ok()
+    }
+
+    /// What may not be said together about delegation, and the services to delegate to.
+    fn delegation(&self, findings: &mut Findings) -> Option<Vec<ServicePrincipalName>> {
+        let manifest = &self.spec.account;
+        let (unconstrained, transition) =
+            (manifest.trusted_for_delegation, manifest.trusted_to_auth_for_delegation);
+        if unconstrained == Some(true) && transition == Some(true) {
+            findings.add(
+                "spec.account.trustedToAuthForDelegation",
+                "one-delegation",
+                "trustedForDelegation and trustedToAuthForDelegation exclude each other: Microsoft says never to \
+                 set both on a managed service account",
+            );
+        }
+        let (mut seen, mut services) = (HashSet::new(), Vec::new());
+        for (at, text) in manifest.allowed_to_delegate_to.as_ref()?.iter().enumerate() {
+            let field = format!("spec.account.allowedToDelegateTo[{at}]");
+            let Some(spn) = findings.name(&field, ServicePrincipalName::parse(text)) else { continue };
+            if !seen.insert(spn.clone()) {
+                findings.add(&field, "duplicate", format!("{text} is listed twice (case does not count)"));
+            }
+            services.push(spn);
+        }
+        Some(services)
     }
 
     fn encryption(&self, findings: &mut Findings) -> Option<EncryptionTypes> {
@@ -327,6 +380,19 @@ mod tests {
                 "outbound-only",
             ),
             ("/spec/account/description", json!(""), "spec.account.description", "length"),
+            ("/spec/account/homePage", json!(""), "spec.account.homePage", "length"),
+            (
+                "/spec/account/accountExpirationDate",
+                json!("31.3.2027"),
+                "spec.account.accountExpirationDate",
+                "date",
+            ),
+            (
+                "/spec/account/allowedToDelegateTo",
+                json!(["cifs/fs1", "CIFS/FS1"]),
+                "spec.account.allowedToDelegateTo[1]",
+                "duplicate",
+            ),
             ("/spec/membership/group", Value::Null, "spec.membership.group", "required"),
             ("/spec/membership/mode", json!("direct"), "spec.membership.group", "direct"),
             ("/spec/hosts", json!(["Host1", "host1$"]), "spec.hosts[1]", "duplicate"),
@@ -338,6 +404,24 @@ mod tests {
             let found = problem.violations.iter().any(|v| v.field == field && v.rule == rule);
             assert!(found, "{pointer}: {:?}", problem.violations);
         }
+    }
+
+    #[test]
+    fn the_two_kinds_of_trust_for_delegation_exclude_each_other() {
+        let mut manifest = with("/spec/account/trustedForDelegation", json!(true));
+        manifest["spec"]["account"]["trustedToAuthForDelegation"] = json!(true);
+        let problem = validate(manifest.clone()).expect_err("both");
+        assert_eq!(problem.violations[0].rule, "one-delegation");
+        manifest["spec"]["account"]["trustedForDelegation"] = json!(false);
+        let spec = validate(manifest).expect("one of them");
+        assert!(spec.warnings().iter().any(|warning| warning.contains("delegation")));
+    }
+
+    #[test]
+    fn a_date_alone_is_its_midnight() {
+        let spec = validate(with("/spec/account/accountExpirationDate", json!("2027-03-31"))).expect("valid");
+        let date = spec.account.account_expiration_date.expect("a date");
+        assert_eq!(date.to_rfc3339(), "2027-03-31T00:00:00+00:00");
     }
 
     #[test]

@@ -230,12 +230,30 @@ fn farms_and_tokens_look_as_the_document_says() {
     let manifest: FarmManifest = serde_saphyr::from_str(MANIFEST).expect("valid");
     let mut spec = manifest.validate().expect("valid");
     spec.host_actions.wave = Some(10);
+    let account = &mut spec.account;
+    (account.home_page, account.account_expiration_date) = (Some("https://it".to_owned()), Some(now));
+    account.allowed_to_delegate_to = Some(account.service_principal_names.clone());
+    for option in [
+        &mut account.enabled,
+        &mut account.account_not_delegated,
+        &mut account.trusted_for_delegation,
+        &mut account.trusted_to_auth_for_delegation,
+        &mut account.compound_identity_supported,
+    ] {
+        *option = Some(false);
+    }
+    let foreign = domain::farm::ForeignReader {
+        sid: "S-1-5-21-1-2-3-500".parse().expect("valid"),
+        denied: false,
+        name: Some("Administrator".to_owned()),
+    };
     let facts = FarmFacts {
         spec: spec.clone(),
         account_dn: Dn::parse("CN=a,DC=x").expect("valid"),
         account_sid: "S-1-5-21-1-2-3-1000".parse().expect("valid"),
         group_dn: None,
         group_sid: None,
+        foreign_readers: vec![foreign],
     };
     let farm = Farm {
         name: spec.name.clone(),
@@ -254,6 +272,7 @@ fn farms_and_tokens_look_as_the_document_says() {
     assert_described("HostActionsManifest", &farm["spec"]["hostActions"]);
     assert_described("MembershipSpec", &farm["spec"]["membership"]);
     assert_described("FarmFacts", &farm["recorded"]);
+    assert_described("ForeignReader", &farm["recorded"]["foreignReaders"][0]);
     assert_described("FarmPage", &json!({"items": [], "next": null}));
 
     let token = Token {

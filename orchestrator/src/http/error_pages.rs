@@ -44,6 +44,7 @@ const PAGES: &[(&str, &str)] = &[
     page!("interval-fixed"),
     page!("update-refused"),
     page!("import-ambiguous"),
+    page!("import-refused"),
     page!("host-still-reads"),
     page!("account-in-use"),
     page!("directory-unknown"),

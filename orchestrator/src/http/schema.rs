@@ -356,13 +356,34 @@ pub(crate) struct AccountManifest {
     container: Option<String>,
     #[schema(required = false)]
     service_principal_names: Vec<String>,
-    /// Of RC4, AES128, AES256. Left out: AES128 and AES256.
+    /// Of RC4, AES128, AES256; or Default alone: the attribute is not set. Left out: AES128 and AES256.
     kerberos_encryption_types: Option<Vec<String>>,
     /// Fixed when the account is made.
     #[schema(minimum = 1, maximum = 365, default = 30)]
     managed_password_interval_in_days: Option<i64>,
     #[schema(required = false)]
     outbound_only: bool,
+    /// Left out: an account is made enabled, and one that stands is left as it is.
+    #[schema(required = false)]
+    enabled: Option<bool>,
+    /// wWWHomePage.
+    #[schema(required = false)]
+    home_page: Option<String>,
+    /// RFC 3339; in a manifest also a date alone.
+    #[schema(required = false)]
+    account_expiration_date: Option<String>,
+    #[schema(required = false)]
+    account_not_delegated: Option<bool>,
+    /// Never together with `trustedToAuthForDelegation`.
+    #[schema(required = false)]
+    trusted_for_delegation: Option<bool>,
+    #[schema(required = false)]
+    trusted_to_auth_for_delegation: Option<bool>,
+    /// SPNs of the services to which the account may delegate.
+    #[schema(required = false)]
+    allowed_to_delegate_to: Option<Vec<String>>,
+    #[schema(required = false)]
+    compound_identity_supported: Option<bool>,
 }
 
 #[derive(ToSchema)]
@@ -433,6 +454,27 @@ pub(crate) struct AccountSpec {
     kerberos_encryption_types: Vec<String>,
     managed_password_interval_in_days: u16,
     outbound_only: bool,
+    /// Left out: an account is made enabled, and one that stands is left as it is.
+    #[schema(required = false)]
+    enabled: Option<bool>,
+    /// wWWHomePage.
+    #[schema(required = false)]
+    home_page: Option<String>,
+    /// RFC 3339; in a manifest also a date alone.
+    #[schema(required = false)]
+    account_expiration_date: Option<String>,
+    #[schema(required = false)]
+    account_not_delegated: Option<bool>,
+    /// Never together with `trustedToAuthForDelegation`.
+    #[schema(required = false)]
+    trusted_for_delegation: Option<bool>,
+    #[schema(required = false)]
+    trusted_to_auth_for_delegation: Option<bool>,
+    /// SPNs of the services to which the account may delegate.
+    #[schema(required = false)]
+    allowed_to_delegate_to: Option<Vec<String>>,
+    #[schema(required = false)]
+    compound_identity_supported: Option<bool>,
 }
 
 #[derive(ToSchema)]
@@ -452,6 +494,18 @@ pub(crate) struct FarmFacts {
     account_sid: String,
     group_dn: Option<String>,
     group_sid: Option<String>,
+    /// Others whom the reader list names; their entries stay. Left out when empty.
+    #[schema(required = false)]
+    foreign_readers: Vec<ForeignReader>,
+}
+
+#[derive(ToSchema)]
+pub(crate) struct ForeignReader {
+    sid: String,
+    /// The entry denies instead of allowing.
+    denied: bool,
+    #[schema(required = false)]
+    name: Option<String>,
 }
 
 #[derive(ToSchema)]

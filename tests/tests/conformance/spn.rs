@@ -81,6 +81,12 @@ pub async fn spns_follow_the_dns_name(world: &World) {
     let mut expected = [format!("http/{new}"), format!("http/{old}:81"), format!("http/x{old}")];
     expected.sort();
     assert_eq!(read(world, &account).await, expected);
+    // Two that become one are one.
+    let (one, two) = (format!("{}.contoso.com", world.name("p")), format!("{}.contoso.com", world.name("q")));
+    let both = [format!("http/{one}"), format!("http/{two}")];
+    let merged = world.add_gmsa("c", &[attribute("dNSHostName", &[&one]), spns(&both)]).await;
+    assert_eq!(world.modify(&merged, &[replace("dNSHostName", &[&two])]).await, 0);
+    assert_eq!(read(world, &merged).await, [format!("http/{two}")]);
     // Where the new name is taken the whole change fails.
     let taken = format!("{}.contoso.com", world.name("t"));
     world.add_gmsa("b", &[spns(&[format!("http/{taken}")])]).await;

@@ -2,9 +2,11 @@
 //! account that is no administrator. What was written is looked at with other programs, and member
 //! hosts try the password themselves.
 
+mod import;
 mod membership;
 mod membership_faults;
 mod replace;
+mod update;
 
 use domain::{Mode, Workflow, WorkflowState};
 use serde_json::{Value, json};

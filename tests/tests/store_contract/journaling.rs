@@ -179,6 +179,7 @@ fn facts(name: &str) -> FarmFacts {
         account_sid: "S-1-5-21-1-2-3-1105".parse::<Sid>().expect("a SID"),
         group_dn: None,
         group_sid: None,
+        foreign_readers: vec![],
     }
 }
 

@@ -100,6 +100,8 @@ async fn drive(shared: &Shared, claimed: Claimed, lease: Lease) -> Result<(), St
         claimed.pinned_dc.clone(),
     )
     .under(lease.clone())
+    .about(workflow.farm.clone())
+    .among(Arc::new(shared.store.clone()))
     .with_farm(farm);
     let records = workflow.steps.iter().filter(|step| step.attempts > 0).cloned().collect();
     let (begun, pinned) = (!workflow.steps.is_empty(), claimed.pinned_dc.is_some());

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use domain::farm::ForeignReader;
 use domain::{FarmSpec, MembershipMode, WorkflowKind};
 use serde::Serialize;
 use store::{FarmFacts, FarmRecord};
@@ -29,7 +30,8 @@ const AT_ONCE: &str = "at once";
 pub fn runbook() -> Runbook {
     Runbook {
         kind: WorkflowKind::DEPLOY,
-        needs_farm: false,
+        // For those whom an imported account lets read besides; without a record there is nobody.
+        needs_farm: true,
         steps: vec![
             Arc::new(Preflight),
             Arc::new(EnsureGroup),
@@ -69,7 +71,9 @@ fn result(cx: &StepContext) -> Result<RunResult, StepError> {
     let group: Option<GroupOutput> = cx.output(ensure_group::NAME)?;
     let account: AccountOutput = cx.output(ensure_gmsa::NAME)?;
     let everywhere: EverywhereOutput = cx.output(verify_everywhere::NAME)?;
-    let farm = facts(&spec, &group, &account);
+    let foreign =
+        cx.farm().and_then(|farm| farm.recorded.as_ref()).map(|facts| facts.foreign_readers.clone());
+    let farm = facts(&spec, &group, &account, foreign.unwrap_or_default());
     let deployed = Deployed {
         summary: summary(&spec, cx.changed(), everywhere.domain_controllers.len()),
         changed: cx.changed(),
@@ -98,13 +102,19 @@ fn summary(spec: &FarmSpec, changed: bool, dcs: usize) -> String {
 }
 
 /// What goes on record; `None` while the account has no SID.
-fn facts(spec: &FarmSpec, group: &Option<GroupOutput>, account: &AccountOutput) -> Option<FarmFacts> {
+fn facts(
+    spec: &FarmSpec,
+    group: &Option<GroupOutput>,
+    account: &AccountOutput,
+    foreign_readers: Vec<ForeignReader>,
+) -> Option<FarmFacts> {
     Some(FarmFacts {
         spec: spec.clone(),
         account_dn: account.dn.clone(),
         account_sid: account.sid.clone()?,
         group_dn: group.as_ref().map(|group| group.dn.clone()),
         group_sid: group.as_ref().and_then(|group| group.sid.clone()),
+        foreign_readers,
     })
 }
 
@@ -134,9 +144,9 @@ mod tests {
     #[test]
     fn facts_are_recorded_of_an_account_that_is_there() {
         let group = Some(testing::group_output());
-        let facts = facts(&testing::spec(), &group, &account(true)).expect("it has a SID");
+        let facts = facts(&testing::spec(), &group, &account(true), vec![]).expect("it has a SID");
         assert_eq!((facts.account_sid, facts.group_sid), (sid(1300), Some(sid(1200))));
-        assert_eq!(super::facts(&testing::spec(), &group, &account(false)), None);
+        assert_eq!(super::facts(&testing::spec(), &group, &account(false), vec![]), None);
     }
 
     #[test]

@@ -2,5 +2,8 @@
 
 pub mod add_host;
 pub mod deploy;
+pub mod import;
+pub mod inspect;
 pub mod remove_host;
 pub mod replace;
+pub mod update;

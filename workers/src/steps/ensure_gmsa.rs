@@ -3,10 +3,12 @@
 use async_trait::async_trait;
 use directory::password_id::ManagedPasswordId;
 use directory::{DirectoryRead, Entry};
+use domain::farm::ForeignReader;
 use domain::{Dn, ErrorCode, FarmSpec, MembershipMode, Problem, Sid};
 use serde::{Deserialize, Serialize};
 
 use super::ensure_group::{self, GroupOutput};
+use super::find_farm::{self, FarmOutput};
 use super::gmsa::{self, Reader, Readers, Wanted};
 use super::outputs::{not_as_written, to_value};
 use super::preflight::{self, PreflightOutput};
@@ -86,7 +88,17 @@ pub(super) fn wanted(cx: &StepContext) -> Result<Wanted, StepError> {
     let preflight: PreflightOutput = cx.output(preflight::NAME)?;
     let group: Option<GroupOutput> = cx.output(ensure_group::NAME)?;
     let readers = readers(spec.membership.mode, group, &preflight);
-    Ok(Wanted { dn: preflight.account.dn, spec: spec.account, readers })
+    // The account of a farm that is looked up by its record stood before: whether it is disabled is
+    // somebody's decision, which only a deploy asks about.
+    let may_be_disabled = cx.output::<Option<FarmOutput>>(find_farm::NAME)?.is_some();
+    let foreign = foreign_readers(cx);
+    Ok(Wanted { dn: preflight.account.dn, spec: spec.account, readers, foreign, may_be_disabled })
+}
+
+/// Whom the account was imported with, and who stays.
+pub(super) fn foreign_readers(cx: &StepContext) -> Vec<ForeignReader> {
+    let recorded = cx.farm().and_then(|farm| farm.recorded.as_ref());
+    recorded.map(|facts| facts.foreign_readers.clone()).unwrap_or_default()
 }
 
 fn readers(mode: MembershipMode, group: Option<GroupOutput>, preflight: &PreflightOutput) -> Readers {

@@ -11,13 +11,20 @@ pub mod everywhere;
 pub mod find_farm;
 pub mod gmsa;
 pub mod group;
+pub mod import;
+pub mod inspect;
 pub mod members;
 pub mod membership;
 pub mod on_hosts;
 pub mod outputs;
 pub mod preflight;
+pub mod principals;
 pub mod replace;
+pub mod switch_readers;
+pub mod update_account;
 pub mod verify_everywhere;
+pub mod verify_update;
+pub mod withdraw_members;
 
 #[cfg(test)]
 pub(crate) mod testing;

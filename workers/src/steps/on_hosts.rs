@@ -61,7 +61,7 @@ impl Step for OnHosts {
     }
 }
 
-fn work(job: &HostJob, actions: &[HostActionKind]) -> Result<Vec<HostWork>, StepError> {
+pub(super) fn work(job: &HostJob, actions: &[HostActionKind]) -> Result<Vec<HostWork>, StepError> {
     let account = AccountName::parse(&job.account).map_err(|error| {
         StepError::fail(
             ErrorCode::StepFault,
@@ -81,7 +81,7 @@ fn work(job: &HostJob, actions: &[HostActionKind]) -> Result<Vec<HostWork>, Step
     Ok(if actions.is_empty() { Vec::new() } else { job.hosts.iter().map(of).collect() })
 }
 
-fn plan(adapter: HostAdapter, work: Vec<HostWork>) -> Result<StepPlan, StepError> {
+pub(super) fn plan(adapter: HostAdapter, work: Vec<HostWork>) -> Result<StepPlan, StepError> {
     let Some(first) = work.first() else { return Ok(StepPlan::skip("there is no host to do anything on")) };
     let commands: Vec<_> = first.each().map(|action| action.powershell()).collect();
     let (hosts, commands) = (count(work.len(), "host"), commands.join("; "));

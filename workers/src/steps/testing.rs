@@ -125,6 +125,8 @@ pub fn wanted() -> Wanted {
         dn: preflight().account.dn,
         spec: spec().account,
         readers: Readers::Known(vec![reader("ITFarmHosts", 1200)]),
+        foreign: vec![],
+        may_be_disabled: false,
     }
 }
 

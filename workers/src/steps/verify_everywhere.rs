@@ -2,8 +2,8 @@
 //! Read only.
 
 use async_trait::async_trait;
-use directory::DirectoryRead;
-use domain::{Dn, Mode};
+use directory::{DirectoryRead, Entry};
+use domain::{Dn, Mode, Sid};
 use serde::{Deserialize, Serialize};
 
 use super::ensure_gmsa::{self, AccountOutput};
@@ -42,12 +42,19 @@ pub struct Seen {
 pub struct VerifyEverywhere;
 
 /// What every DC is to show.
-struct Expected {
-    wanted: Wanted,
-    account: AccountOutput,
-    domain: Dn,
-    group: Option<GroupOutput>,
-    hosts: Vec<HostTarget>,
+pub(super) struct Expected {
+    pub wanted: Wanted,
+    pub account_sid: Option<Sid>,
+    pub domain: Dn,
+    pub group: Option<GroupOutput>,
+    /// Members of the group.
+    pub hosts: Vec<HostTarget>,
+    /// No members any more.
+    pub gone: Vec<HostTarget>,
+    /// Without an entry of their own that lets them read.
+    pub closed: Vec<Sid>,
+    /// What of the account is not there yet.
+    pub lag: fn(&Wanted, &Entry) -> Result<Option<String>, StepError>,
 }
 
 #[async_trait]
@@ -83,14 +90,23 @@ impl Step for VerifyEverywhere {
     }
 }
 
+/// Everything in which the account differs from what is wanted.
+fn differs(wanted: &Wanted, found: &Entry) -> Result<Option<String>, StepError> {
+    let differences = gmsa::differences(wanted, found);
+    Ok((!differences.is_empty()).then(|| gmsa::differences_text(&differences)))
+}
+
 fn expected(cx: &StepContext) -> Result<Expected, StepError> {
     let PreflightOutput { domain, hosts, .. } = cx.output(preflight::NAME)?;
     Ok(Expected {
         wanted: ensure_gmsa::wanted(cx)?,
-        account: cx.output(ensure_gmsa::NAME)?,
+        account_sid: cx.output::<AccountOutput>(ensure_gmsa::NAME)?.sid,
         domain,
         group: cx.output(ensure_group::NAME)?,
         hosts,
+        gone: Vec::new(),
+        closed: Vec::new(),
+        lag: differs,
     })
 }
 
@@ -103,12 +119,17 @@ impl Look for Expected {
         let Some(found) = ensure_gmsa::read(dc, &self.wanted.dn).await? else {
             return Err(Lag::Behind(format!("{} is not there", self.wanted.dn)));
         };
-        if found.sid("objectSid") != self.account.sid {
+        if found.sid("objectSid") != self.account_sid {
             return Err(Lag::Behind(format!("{} is another object there", self.wanted.dn)));
         }
-        let differences = gmsa::differences(&self.wanted, &found);
-        if !differences.is_empty() {
-            return Err(Lag::Behind(gmsa::differences_text(&differences)));
+        if let Some(lag) = (self.lag)(&self.wanted, &found)? {
+            return Err(Lag::Behind(lag));
+        }
+        if !self.closed.is_empty() {
+            let readers = gmsa::readers_of(&found)?.map(|readers| readers.readers()).unwrap_or_default();
+            if let Some(sid) = self.closed.iter().find(|sid| readers.contains(sid)) {
+                return Err(Lag::Behind(format!("the reader list still lets {sid} read")));
+            }
         }
         let readers = self.wanted.readers.describe();
         Ok(Seen { name: dc.dc().to_owned(), account_usn: found.int("uSNChanged"), members, readers })
@@ -117,6 +138,13 @@ impl Look for Expected {
 
 async fn members(dc: &dyn DirectoryRead, expected: &Expected) -> Result<Option<usize>, Lag> {
     let Some(group) = &expected.group else { return Ok(None) };
+    if !expected.gone.is_empty() {
+        let members = dc.read(&(&group.dn).into(), &["member"]).await.map_err(StepError::from)?;
+        let members = members.map(|entry| entry.dns("member")).unwrap_or_default();
+        if let Some(left) = expected.gone.iter().find(|host| members.contains(&host.dn)) {
+            return Err(Lag::Behind(format!("{} still holds {}", group.dn, left.name)));
+        }
+    }
     match ensure_members::missing(dc, &expected.domain, group, &expected.hosts).await? {
         None => Err(Lag::Behind(format!("the group {} is not there", group.dn))),
         Some(missing) if missing.is_empty() => Ok(Some(expected.hosts.len())),

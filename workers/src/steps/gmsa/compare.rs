@@ -5,53 +5,50 @@ use std::collections::BTreeSet;
 use directory::Entry;
 use directory::security::ReaderDescriptor;
 use domain::farm::AccountSpec;
-use domain::{DnsHostName, EncryptionTypes, Violation};
+use domain::farm::ForeignReader;
+use domain::{EncryptionTypes, Violation};
+use serde::{Deserialize, Serialize};
 
 use super::Wanted;
+use super::fields::{
+    self, BITS, CIPHERS, CONTROL, DISABLED, DNS_HOST_NAME, ENCRYPTION, EXPIRES, LISTS, SINGLES,
+};
 use crate::steps::outputs::count;
 
-/// UF_ACCOUNTDISABLE (MS-ADTS 2.2.16).
-const DISABLED: i64 = 0x2;
-
-/// The bits of msDS-SupportedEncryptionTypes that name ciphers, DES included. The higher ones
-/// are Kerberos features (claims, FAST ...) that a manifest does not speak of.
-const CIPHERS: i64 = 0x1f;
-
 /// One attribute that is not as asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
     /// The manifest's field.
-    pub field: &'static str,
-    pub attribute: &'static str,
+    pub field: String,
+    pub attribute: String,
     pub asked: String,
     pub found: String,
 }
 
-/// Everything in which `found` is not what is wanted. displayName and description count only
-/// where the manifest names them: a person may have written their own.
+/// Everything in which `found` is not what is wanted. What a manifest need not speak of counts only
+/// where it does: a person may have written their own description.
 pub fn differences(wanted: &Wanted, found: &Entry) -> Vec<Difference> {
     let spec = &wanted.spec;
-    let all = [
-        account_name(spec, found),
-        dns_host_name(spec, found),
-        text(&spec.display_name, found, "spec.account.displayName", "displayName"),
-        text(&spec.description, found, "spec.account.description", "description"),
-        spns(spec, found),
-        encryption(spec, found),
-        interval(spec, found),
-        enabled(found),
-        readers(wanted, found),
-    ];
-    all.into_iter().flatten().collect()
+    let mut all = Vec::new();
+    all.extend(account_name(spec, found));
+    all.extend(SINGLES.iter().filter_map(|field| single(field, spec, found)));
+    all.extend(LISTS.iter().filter_map(|field| list(field, spec, found)));
+    all.extend(encryption(spec, found));
+    all.extend(BITS.iter().filter(|field| field.bit != DISABLED).filter_map(|field| bit(field, spec, found)));
+    all.extend(interval(spec, found));
+    all.extend(enabled(spec, found).filter(|_| spec.enabled.is_some() || !wanted.may_be_disabled));
+    all.extend(readers(wanted, found));
+    all
 }
 
 fn unless(
     same: bool,
-    field: &'static str,
-    attribute: &'static str,
+    field: &str,
+    attribute: &str,
     asked: impl ToString,
     found: impl ToString,
 ) -> Option<Difference> {
+    let (field, attribute) = (field.to_owned(), attribute.to_owned());
     (!same).then(|| Difference { field, attribute, asked: asked.to_string(), found: found.to_string() })
 }
 
@@ -60,41 +57,51 @@ fn account_name(spec: &AccountSpec, found: &Entry) -> Option<Difference> {
     unless(asked.eq_ignore_ascii_case(&has), "spec.account.samAccountName", "sAMAccountName", asked, has)
 }
 
-/// An outbound-only account that has a name to be reached by is not outbound only.
-fn dns_host_name(spec: &AccountSpec, found: &Entry) -> Option<Difference> {
-    let (asked, has) = (spec.dns_host_name.as_ref(), found.text("dNSHostName"));
-    let same = match (asked, has) {
-        (Some(asked), Some(has)) => asked.as_str().eq_ignore_ascii_case(has),
-        (asked, has) => asked.is_none() && has.is_none(),
+/// An outbound-only account that has a name to be reached by is not outbound only; any other field
+/// that is not asked for may be anything.
+fn single(field: &fields::Single, spec: &AccountSpec, found: &Entry) -> Option<Difference> {
+    let (asked, has) = ((field.asked)(spec), found.text(field.attribute));
+    if asked.is_none() && field.attribute != DNS_HOST_NAME {
+        return None;
+    }
+    let same = match (asked.as_deref(), has) {
+        (Some(asked), Some(has)) if field.folded => asked.eq_ignore_ascii_case(has),
+        (asked, has) => asked == has,
     };
-    let (asked, has) = (asked.map_or("none", DnsHostName::as_str), has.unwrap_or("none"));
-    unless(same, "spec.account.dnsHostName", "dNSHostName", asked, has)
+    let shown = |value: Option<&str>| match (field.attribute, value) {
+        (_, None) => "none".to_owned(),
+        (EXPIRES, Some(value)) => expiration(value),
+        (_, Some(value)) => value.to_owned(),
+    };
+    unless(same, field.field, field.attribute, shown(asked.as_deref()), shown(has))
 }
 
-fn text(
-    asked: &Option<String>,
-    found: &Entry,
-    field: &'static str,
-    attribute: &'static str,
-) -> Option<Difference> {
-    let asked = asked.as_ref()?;
-    unless(found.text(attribute) == Some(asked), field, attribute, asked, shown(found, attribute))
+fn expiration(value: &str) -> String {
+    fields::expiration(value.parse().ok()).map_or_else(|| "never".to_owned(), |time| time.to_rfc3339())
 }
 
-fn spns(spec: &AccountSpec, found: &Entry) -> Option<Difference> {
-    let asked: BTreeSet<_> = spec.service_principal_names.iter().map(|spn| spn.key()).collect();
-    let has = found.texts("servicePrincipalName");
-    let has: BTreeSet<_> = has.iter().map(|spn| spn.to_lowercase()).collect();
-    let (same, field) = (asked == has, "spec.account.servicePrincipalNames");
-    unless(same, field, "servicePrincipalName", joined(asked), joined(has))
+fn list(field: &fields::List, spec: &AccountSpec, found: &Entry) -> Option<Difference> {
+    let folded =
+        |values: Vec<String>| values.iter().map(|value| value.to_lowercase()).collect::<BTreeSet<_>>();
+    let (asked, has) = (folded((field.asked)(spec)?), folded(found.texts(field.attribute)));
+    unless(asked == has, field.field, field.attribute, joined(asked), joined(has))
 }
 
 fn encryption(spec: &AccountSpec, found: &Entry) -> Option<Difference> {
     let asked = spec.kerberos_encryption_types;
-    let has = found.int("msDS-SupportedEncryptionTypes");
-    let same = has.is_some_and(|has| has & CIPHERS == i64::from(asked.bits()));
+    let has = found.int(ENCRYPTION);
+    let same = match asked.is_unset() {
+        true => has.unwrap_or(0) & CIPHERS == 0,
+        false => has.is_some_and(|has| has & CIPHERS == i64::from(asked.bits())),
+    };
     let has = has.map_or_else(|| "none set: the DC's default, which may be RC4".into(), ciphers);
-    unless(same, "spec.account.kerberosEncryptionTypes", "msDS-SupportedEncryptionTypes", asked, has)
+    unless(same, "spec.account.kerberosEncryptionTypes", ENCRYPTION, asked, has)
+}
+
+fn bit(field: &fields::Bit, spec: &AccountSpec, found: &Entry) -> Option<Difference> {
+    let asked = (field.asked)(spec)?;
+    let has = found.int(field.attribute).unwrap_or(0) & field.bit != 0;
+    unless(asked == has, field.field, field.attribute, asked, has)
 }
 
 fn interval(spec: &AccountSpec, found: &Entry) -> Option<Difference> {
@@ -104,11 +111,14 @@ fn interval(spec: &AccountSpec, found: &Entry) -> Option<Difference> {
     unless(same, "spec.account.managedPasswordIntervalInDays", attribute, asked, has)
 }
 
-fn enabled(found: &Entry) -> Option<Difference> {
-    let control = found.int("userAccountControl");
-    let same = control.is_some_and(|bits| bits & DISABLED == 0);
-    let has = control.map_or_else(|| "unknown".into(), |bits| format!("disabled ({bits})"));
-    unless(same, "spec.account", "userAccountControl", "enabled", has)
+fn enabled(spec: &AccountSpec, found: &Entry) -> Option<Difference> {
+    let asked = spec.enabled.unwrap_or(true);
+    let control = found.int(CONTROL);
+    let has = control.map(|bits| bits & DISABLED == 0);
+    let word = |enabled| if enabled { "enabled" } else { "disabled" };
+    let shown = control.zip(has).map(|(bits, has)| format!("{} ({bits})", word(has)));
+    let shown = shown.unwrap_or_else(|| "unknown".to_owned());
+    unless(has == Some(asked), "spec.account.enabled", CONTROL, word(asked), shown)
 }
 
 fn readers(wanted: &Wanted, found: &Entry) -> Option<Difference> {
@@ -116,9 +126,24 @@ fn readers(wanted: &Wanted, found: &Entry) -> Option<Difference> {
     let (same, has) = match found.bytes("msDS-GroupMSAMembership").map(ReaderDescriptor::from_bytes) {
         None => (false, "none".into()),
         Some(Err(error)) => (false, format!("a value that cannot be read ({error})")),
-        Some(Ok(has)) => (asked.is_some_and(|asked| asked.same_access(&has)), wanted.readers.name_all(&has)),
+        Some(Ok(has)) => {
+            let own = without(&has, &wanted.foreign);
+            (asked.is_some_and(|asked| asked.same_access(&own)), wanted.readers.name_all(&has))
+        }
     };
     unless(same, "spec.membership", "msDS-GroupMSAMembership", wanted.readers.describe(), has)
+}
+
+/// The descriptor without the entries that are known not to be the farm's.
+pub fn without(descriptor: &ReaderDescriptor, foreign: &[ForeignReader]) -> ReaderDescriptor {
+    let mut own = descriptor.clone();
+    for reader in foreign {
+        match reader.denied {
+            true => own.lift_denial(&reader.sid),
+            false => own.remove(&reader.sid),
+        };
+    }
+    own
 }
 
 fn shown(entry: &Entry, attribute: &str) -> String {
@@ -130,16 +155,25 @@ fn joined(values: BTreeSet<String>) -> String {
 }
 
 fn ciphers(bits: i64) -> String {
+    let names = cipher_names(bits);
+    if names.is_empty() { format!("none (value {bits}): the DC's default") } else { names.join(", ") }
+}
+
+/// The ciphers among the bits of msDS-SupportedEncryptionTypes.
+pub fn cipher_names(bits: i64) -> Vec<String> {
     let names = ["DES-CRC", "DES-MD5", "RC4", "AES128", "AES256"];
     let set = names.iter().enumerate().filter(|(bit, _)| bits & (1 << bit) != 0);
-    let names: Vec<_> = set.map(|(_, name)| *name).collect();
-    if names.is_empty() { format!("none (value {bits}): the DC's default") } else { names.join(", ") }
+    set.map(|(_, name)| (*name).to_owned()).collect()
 }
 
 /// The differences as violations of the manifest's fields.
 pub fn violations(differences: &[Difference]) -> Vec<Violation> {
     let one = |d: &Difference| {
-        Violation::new(d.field, "differs", format!("{}: asked {}; found {}", d.attribute, d.asked, d.found))
+        Violation::new(
+            d.field.clone(),
+            "differs",
+            format!("{}: asked {}; found {}", d.attribute, d.asked, d.found),
+        )
     };
     differences.iter().map(one).collect()
 }
@@ -160,8 +194,8 @@ mod tests {
     use crate::steps::gmsa::Readers;
     use crate::steps::testing::{self, account, reader};
 
-    fn names(found: &Entry) -> Vec<&'static str> {
-        differences(&testing::wanted(), found).iter().map(|difference| difference.attribute).collect()
+    fn names(found: &Entry) -> Vec<String> {
+        differences(&testing::wanted(), found).into_iter().map(|difference| difference.attribute).collect()
     }
 
     #[test]
@@ -229,7 +263,7 @@ mod tests {
         wanted.spec.dns_host_name = None;
         wanted.spec.service_principal_names.clear();
         let found = differences(&wanted, &account(&[]));
-        let found: Vec<_> = found.iter().map(|difference| difference.attribute).collect();
+        let found: Vec<_> = found.iter().map(|difference| difference.attribute.as_str()).collect();
         assert_eq!(found, ["dNSHostName", "servicePrincipalName"]);
     }
 
@@ -249,5 +283,43 @@ mod tests {
         let found = violations(&differences(&wanted, &account(&[])));
         assert_eq!(found[0].field, "spec.membership");
         assert!(found[0].message.contains("Host1") && found[0].message.contains("found"), "{found:?}");
+    }
+
+    #[test]
+    fn what_the_manifest_says_of_delegation_identity_and_expiration_is_compared() {
+        let mut wanted = testing::wanted();
+        wanted.spec.account_not_delegated = Some(true);
+        wanted.spec.trusted_for_delegation = Some(false);
+        wanted.spec.compound_identity_supported = Some(true);
+        wanted.spec.account_expiration_date = Some("2027-03-31T00:00:00Z".parse().expect("a time"));
+        wanted.spec.allowed_to_delegate_to = Some(vec!["cifs/fs1".to_owned().try_into().expect("an SPN")]);
+        let found = account(&[(CONTROL, vec![b"528384".to_vec()]), (EXPIRES, vec![b"0".to_vec()])]);
+        let found = differences(&wanted, &found);
+        let fields: Vec<_> = found.iter().map(|d| d.field.trim_start_matches("spec.account.")).collect();
+        assert_eq!(
+            fields,
+            [
+                "accountExpirationDate",
+                "allowedToDelegateTo",
+                "accountNotDelegated",
+                "trustedForDelegation",
+                "compoundIdentitySupported"
+            ]
+        );
+        assert_eq!(
+            (found[0].asked.as_str(), found[0].found.as_str()),
+            ("2027-03-31T00:00:00+00:00", "never")
+        );
+    }
+
+    #[test]
+    fn entries_that_are_known_to_be_anothers_make_no_difference() {
+        let mut descriptor = ReaderDescriptor::allowing([&testing::sid(500), &testing::sid(1200)]);
+        descriptor.deny(&testing::sid(1199));
+        let found = account(&[("msDS-GroupMSAMembership", vec![descriptor.to_bytes().expect("fits")])]);
+        assert_eq!(names(&found), ["msDS-GroupMSAMembership"]);
+        let foreign = |rid, denied| ForeignReader { sid: testing::sid(rid), denied, name: None };
+        let wanted = Wanted { foreign: vec![foreign(500, false), foreign(1199, true)], ..testing::wanted() };
+        assert_eq!(differences(&wanted, &found), []);
     }
 }

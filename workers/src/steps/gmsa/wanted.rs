@@ -1,45 +1,51 @@
 //! The account as the manifest asks for it.
 
-use domain::farm::AccountSpec;
+use domain::farm::{AccountSpec, ForeignReader};
 use domain::{AttributeChange, AttributeValue, Change, Dn};
 
+use super::fields::{self, CONTROL, ENCRYPTION, LISTS, SINGLES};
 use super::{CLASS, Readers};
 use crate::StepError;
 
 /// userAccountControl of an enabled gMSA: WORKSTATION_TRUST_ACCOUNT (MS-ADTS 2.2.16). Left out,
 /// a DC makes the account disabled.
-const ENABLED: &str = "4096";
+const ENABLED: i64 = 4096;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
     pub dn: Dn,
     pub spec: AccountSpec,
     pub readers: Readers,
+    /// Whom the reader list of a standing account may name besides.
+    pub foreign: Vec<ForeignReader>,
+    /// A standing account may be disabled where the manifest does not speak of it: that is another's
+    /// business here.
+    pub may_be_disabled: bool,
 }
 
 impl Wanted {
     /// One Add with everything: the creator of an account may write fewer attributes later, and
     /// an account without a valid reader descriptor makes searches over it fail.
     pub fn addition(&self) -> Result<Change, StepError> {
-        let AccountSpec { sam_account_name, kerberos_encryption_types, .. } = &self.spec;
         let days = self.spec.managed_password_interval_in_days.days();
+        let control = fields::bits(CONTROL, &self.spec, None, ENABLED);
         let mut attributes = vec![
             text("objectClass", CLASS),
-            text("sAMAccountName", sam_account_name.sam_account_name()),
-            text("userAccountControl", ENABLED),
+            text("sAMAccountName", self.spec.sam_account_name.sam_account_name()),
+            text(CONTROL, control.to_string()),
             text("msDS-ManagedPasswordInterval", days.to_string()),
-            text("msDS-SupportedEncryptionTypes", kerberos_encryption_types.bits().to_string()),
             AttributeChange::new("msDS-GroupMSAMembership", [self.readers.value()?]),
         ];
-        let optional = [
-            ("dNSHostName", self.spec.dns_host_name.as_ref().map(ToString::to_string)),
-            ("displayName", self.spec.display_name.clone()),
-            ("description", self.spec.description.clone()),
-        ];
-        attributes.extend(optional.into_iter().filter_map(|(name, value)| Some(text(name, value?))));
-        if !self.spec.service_principal_names.is_empty() {
-            let spns = self.spec.service_principal_names.iter().map(|spn| AttributeValue::from(spn.as_str()));
-            attributes.push(AttributeChange::new("servicePrincipalName", spns));
+        // A DC reads 0 as "not set", so nothing is sent for it.
+        let encryption = Some(fields::encryption(&self.spec, None, 0)).filter(|bits| *bits != 0);
+        attributes.extend(encryption.map(|bits| text(ENCRYPTION, bits.to_string())));
+        let single = |field: &fields::Single| Some(text(field.attribute, (field.asked)(&self.spec)?));
+        attributes.extend(SINGLES.iter().filter_map(single));
+        for list in LISTS {
+            let values = (list.asked)(&self.spec).unwrap_or_default();
+            if !values.is_empty() {
+                attributes.push(AttributeChange::new(list.attribute, values));
+            }
         }
         Ok(Change::add(self.dn.clone(), attributes))
     }
@@ -83,6 +89,61 @@ mod tests {
         wanted.spec.service_principal_names.clear();
         let change = wanted.addition().expect("a change");
         assert_eq!(change.attributes.len(), 6);
+        wanted.spec.kerberos_encryption_types = domain::EncryptionTypes::UNSET;
+        assert_eq!(wanted.addition().expect("a change").attributes.len(), 5);
         assert!(change.attributes.iter().all(|attribute| !attribute.added().is_empty()));
+    }
+
+    /// The field of the manifest, and exactly the attributes that an Add has because of it.
+    #[test]
+    fn each_field_of_the_manifest_is_written_to_its_attribute() {
+        use serde_json::json;
+        let asked = |field: &str, value: serde_json::Value| {
+            let mut account = json!({"dnsHostName": "f.contoso.com", "kerberosEncryptionTypes": ["Default"]});
+            account[field] = value;
+            let manifest = json!({
+                "apiVersion": "farmhand/v1", "kind": "Farm", "metadata": {"name": "f"},
+                "spec": {"account": account, "membership": {"group": "g"}},
+            });
+            let manifest: domain::FarmManifest = serde_json::from_value(manifest).expect("the form is right");
+            let wanted = Wanted { spec: manifest.validate().expect("valid").account, ..testing::wanted() };
+            let change = wanted.addition().expect("a change");
+            let pairs = change.attributes.into_iter().filter(|a| a.attribute != "msDS-GroupMSAMembership");
+            pairs
+                .flat_map(|a| a.added().iter().map(|v| format!("{}={v}", a.attribute)).collect::<Vec<_>>())
+                .collect::<std::collections::BTreeSet<_>>()
+        };
+        let plain = asked("outboundOnly", json!(false));
+        let cases = [
+            ("samAccountName", json!("Other"), vec!["sAMAccountName=Other$"]),
+            ("dnsHostName", json!("g.contoso.com"), vec!["dNSHostName=g.contoso.com"]),
+            ("displayName", json!("IT"), vec!["displayName=IT"]),
+            ("description", json!("web"), vec!["description=web"]),
+            ("homePage", json!("https://it"), vec!["wWWHomePage=https://it"]),
+            (
+                "servicePrincipalNames",
+                json!(["http/a", "http/b"]),
+                vec!["servicePrincipalName=http/a", "servicePrincipalName=http/b"],
+            ),
+            (
+                "kerberosEncryptionTypes",
+                json!(["AES128", "AES256"]),
+                vec!["msDS-SupportedEncryptionTypes=24"],
+            ),
+            ("compoundIdentitySupported", json!(true), vec!["msDS-SupportedEncryptionTypes=131072"]),
+            ("managedPasswordIntervalInDays", json!(90), vec!["msDS-ManagedPasswordInterval=90"]),
+            ("accountNotDelegated", json!(true), vec!["userAccountControl=1052672"]),
+            ("trustedForDelegation", json!(true), vec!["userAccountControl=528384"]),
+            ("trustedToAuthForDelegation", json!(true), vec!["userAccountControl=16781312"]),
+            ("allowedToDelegateTo", json!(["cifs/fs1"]), vec!["msDS-AllowedToDelegateTo=cifs/fs1"]),
+            ("accountExpirationDate", json!("2027-03-31"), vec!["accountExpires=134509248000000000"]),
+            ("accountNotDelegated", json!(false), vec![]),
+            ("enabled", json!(false), vec!["userAccountControl=4098"]),
+        ];
+        for (field, value, expected) in cases {
+            let found = asked(field, value);
+            let new: Vec<_> = found.difference(&plain).map(String::as_str).collect();
+            assert_eq!(new, expected, "{field}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use directory::Entry;
 use directory::preflight::{NameUser, SpnOwner};
+use domain::farm::ForeignReader;
 use domain::{Dn, ErrorCode, FarmSpec, MembershipMode};
 
 use super::report::Report;
@@ -22,6 +23,8 @@ pub struct Seen {
     pub spns: Vec<SpnOwner>,
     /// Objects elsewhere with its dNSHostName.
     pub same_dns_name: Vec<Dn>,
+    /// Whom the account was imported with.
+    pub foreign: Vec<ForeignReader>,
 }
 
 /// The container and the account's place in it, as far as they are known.
@@ -49,7 +52,7 @@ pub fn judge(
         report.fail(problem.code, "spec.hosts", &problem.message, &problem.hint);
     }
     match &seen.standing {
-        Some(standing) => compare(spec, standing, readers, report),
+        Some(standing) => compare(spec, standing, readers, &seen.foreign, report),
         None if rights.can_create_gmsa() => {}
         None => {
             let what = format!("make gMSAs in {container}");
@@ -76,9 +79,17 @@ fn names(spec: &FarmSpec, seen: &Seen, report: &mut Report) {
         };
         report.fail(ErrorCode::AccountNameTaken, NAME, message, hint);
     }
+    spn_conflicts(spec, &seen.spns, report);
+    for dn in &seen.same_dns_name {
+        report.warn(format!("dnsHostName is also that of {dn}"));
+    }
+}
+
+/// Who stands in the way of the SPNs.
+pub fn spn_conflicts(spec: &FarmSpec, owners: &[SpnOwner], report: &mut Report) {
     let asked = &spec.account.service_principal_names;
     let index = |spn: &SpnOwner| asked.iter().position(|asked| *asked == spn.asked).unwrap_or(0);
-    let mut spns: Vec<_> = seen.spns.iter().map(|spn| (index(spn), spn)).collect();
+    let mut spns: Vec<_> = owners.iter().map(|spn| (index(spn), spn)).collect();
     spns.sort_by_key(|(at, _)| *at);
     for (at, spn) in spns {
         let field = format!("spec.account.servicePrincipalNames[{at}]");
@@ -88,9 +99,6 @@ fn names(spec: &FarmSpec, seen: &Seen, report: &mut Report) {
         };
         let hint = "remove the SPN from its owner, or choose another: clients could not tell the two apart";
         report.fail(ErrorCode::SpnConflict, field, message, hint);
-    }
-    for dn in &seen.same_dns_name {
-        report.warn(format!("dnsHostName is also that of {dn}"));
     }
 }
 
@@ -111,14 +119,26 @@ fn readers(spec: &FarmSpec, group: Option<&Option<GroupTarget>>, hosts: &[HostTa
 
 /// The account step compares again; here, so that nothing is written for a deploy that it would
 /// refuse.
-fn compare(spec: &FarmSpec, standing: &Entry, readers: Option<Readers>, report: &mut Report) {
+fn compare(
+    spec: &FarmSpec,
+    standing: &Entry,
+    readers: Option<Readers>,
+    foreign: &[ForeignReader],
+    report: &mut Report,
+) {
     if !standing.is_class(gmsa::CLASS) {
         let message = format!("{} stands where the account would be made, and is no gMSA", standing.dn);
         report.fail(ErrorCode::AccountNameTaken, NAME, message, "choose another name or container");
         return;
     }
     let Some(readers) = readers else { return };
-    let wanted = Wanted { dn: standing.dn.clone(), spec: spec.account.clone(), readers };
+    let wanted = Wanted {
+        dn: standing.dn.clone(),
+        spec: spec.account.clone(),
+        readers,
+        foreign: foreign.to_vec(),
+        may_be_disabled: false,
+    };
     let violations = gmsa::violations(&gmsa::differences(&wanted, standing));
     report.fail_all(ErrorCode::AccountDiffers, violations, gmsa::DIFFERS_HINT);
 }
@@ -137,7 +157,14 @@ mod tests {
     }
     fn free() -> Seen {
         let container = container(&["msds-groupmanagedserviceaccount"]);
-        Seen { container, standing: None, names: vec![], spns: vec![], same_dns_name: vec![] }
+        Seen {
+            container,
+            standing: None,
+            names: vec![],
+            spns: vec![],
+            same_dns_name: vec![],
+            foreign: vec![],
+        }
     }
     fn standing_group() -> Option<GroupTarget> {
         let group = testing::group_output();
@@ -182,6 +209,7 @@ mod tests {
             spns: vec![owner(1, "http/itfarm1", false), owner(0, "HOST/ITFarm1.contoso.com", true)],
             same_dns_name: vec![other.clone()],
             standing: None,
+            foreign: vec![],
         };
         let (_, report) = judged(&testing::spec(), &seen, standing_group());
         assert_eq!(

@@ -11,10 +11,13 @@ pub(in crate::steps) mod hosts;
 pub(in crate::steps) mod observe;
 pub(in crate::steps) mod report;
 pub(in crate::steps) mod rights;
+mod update;
 
 use async_trait::async_trait;
 use domain::{Dn, DnsHostName, FarmSpec, Mode, Sid};
 use serde::{Deserialize, Serialize};
+
+pub use self::update::{PreflightUpdate, UpdateTargets};
 
 use self::report::Report;
 use super::outputs::{count, to_value};

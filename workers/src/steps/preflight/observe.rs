@@ -5,6 +5,7 @@ use directory::{Base, DirectoryRead, Scope, Search};
 use domain::{Dn, FarmSpec, MembershipMode, PrincipalRef};
 
 use super::{Observed, account, forest, group, hosts, rights};
+use crate::steps::ensure_gmsa::foreign_readers;
 use crate::steps::gmsa;
 use crate::steps::group::may_be_made;
 use crate::{StepContext, StepError};
@@ -13,12 +14,13 @@ pub async fn all(cx: &StepContext, spec: &FarmSpec) -> Result<Observed, StepErro
     let dc: &dyn DirectoryRead = cx.dc().await?.as_ref();
     let (forest, domain) = seen_forest(cx, dc).await?;
     let catalog = cx.forest()?.global_catalog().await?;
-    let (account, hosts, group, dcs) = futures::try_join!(
+    let (mut account, hosts, group, dcs) = futures::try_join!(
         seen_account(dc, catalog.as_ref(), spec, &domain),
         seen_hosts(dc, &spec.hosts, &domain),
         seen_group(dc, spec, &domain),
         async { Ok(cx.forest()?.writable_dcs().await?) },
     )?;
+    account.foreign = foreign_readers(cx);
     let domain_controllers = dcs.into_iter().map(|dc| dc.name).collect();
     Ok(Observed { domain, forest, account, group, hosts, domain_controllers })
 }
@@ -63,7 +65,7 @@ async fn seen_account(
         }
         None => Vec::new(),
     };
-    Ok(account::Seen { container, standing, names, spns, same_dns_name })
+    Ok(account::Seen { container, standing, names, spns, same_dns_name, foreign: Vec::new() })
 }
 
 /// In the order in which they are named.
@@ -83,7 +85,7 @@ pub(in crate::steps) async fn seen_hosts(
     Ok(asked.iter().map(seen).collect())
 }
 
-async fn seen_group(
+pub(super) async fn seen_group(
     dc: &dyn DirectoryRead,
     spec: &FarmSpec,
     domain: &Dn,

@@ -44,6 +44,13 @@ pub fn create_group(container: &Dn) -> String {
     )
 }
 
+pub fn write_attribute(account: &Dn, attribute: &str) -> String {
+    format!(
+        "grant it with `dsacls \"{account}\" /G \"<Farmhand's group>:RPWP;{attribute}\"`, or for all accounts of the \
+         container with `/I:S` and `;msDS-GroupManagedServiceAccount` behind it"
+    )
+}
+
 pub fn write_members(group: &Dn) -> String {
     format!(
         "grant it with `dsacls \"{group}\" /G \"<Farmhand's group>:RPWP;member\"` (SDDL: \
