@@ -104,6 +104,28 @@ impl Lab {
         }
     }
 
+    /// What `samba-tool` prints, run as the administrator: a peer with its own idea of the directory.
+    ///
+    /// # Errors
+    /// When it does not start, or says that it failed.
+    pub fn samba_tool(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let mut command = std::process::Command::new(self.script("lab-run"));
+        command.arg("samba-tool").args(arguments).args([
+            "-H",
+            "ldap://dc1.contoso.com",
+            "-U",
+            "Administrator",
+        ]);
+        // Not on the command line, where every user of the machine could read it.
+        let output = crate::script::run(command.env("PASSWD", &self.admin.password), b"")?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if !output.status.success() {
+            let command = arguments.iter().take(2).copied().collect::<Vec<_>>().join(" ");
+            anyhow::bail!("samba-tool {command}: {}{}", text(&output.stdout), text(&output.stderr));
+        }
+        Ok(text(&output.stdout))
+    }
+
     /// What points the `farmhand` binary at this directory.
     pub fn directory_env(&self, account: &Account) -> Vec<(String, String)> {
         let pairs = [

@@ -20,6 +20,7 @@
 
 pub mod amqp;
 pub mod cluster;
+pub mod computers;
 pub mod database;
 pub mod lab;
 pub mod ldap;

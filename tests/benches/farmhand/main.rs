@@ -1,7 +1,7 @@
 //! Farmhand beside the bare floor: the same work in the barest loop that does it, on the same real
 //! services, in turns within one run. What each line means is in `docs/benchmarks.md`.
 //!
-//! `cargo bench -p tests --bench farmhand -- [deploy] [workflows] [memory] [start]`; nothing named
+//! `cargo bench -p tests --bench farmhand -- [deploy] [members] [workflows] [memory] [start]`; nothing named
 //! is everything. Needs what `deploy/lab/up` starts, and the release binary.
 
 mod clean;
@@ -10,6 +10,7 @@ mod deploy;
 mod finished;
 mod floor;
 mod ldap;
+mod members;
 mod noop;
 mod ours;
 mod processes;
@@ -26,7 +27,7 @@ use finished::Finished;
 use report::Verdicts;
 use telemetry::Meters;
 
-const PARTS: [&str; 4] = ["deploy", "workflows", "memory", "start"];
+const PARTS: [&str; 5] = ["deploy", "members", "workflows", "memory", "start"];
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -61,7 +62,7 @@ async fn bench(parts: &[String]) -> Result<()> {
     if wanted("memory") {
         processes::memory(&lab, &mut verdicts).await?;
     }
-    if wanted("deploy") || wanted("workflows") {
+    if ["deploy", "members", "workflows"].into_iter().any(wanted) {
         in_this_process(&lab, finished, &meters, &wanted, &mut verdicts).await?;
     }
     verdicts.print();
@@ -79,6 +80,9 @@ async fn in_this_process(
     let measured = async {
         if wanted("deploy") {
             deploy::run(lab, &ours, meters, verdicts).await?;
+        }
+        if wanted("members") {
+            members::run(lab, &ours, verdicts).await?;
         }
         if wanted("workflows") {
             workflows::run(lab, &ours, meters, verdicts).await?;

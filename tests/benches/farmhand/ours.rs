@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use directory::{Directories, Directory, LdapDirectory, LdapOptions};
 use domain::farm::FarmManifest;
 use domain::{
-    Clock, DirectoryName, FarmSpec, Lane, Rng, SystemClock, SystemRng, WorkflowId, WorkflowKind,
+    Clock, DirectoryName, FarmName, FarmSpec, Lane, Rng, SystemClock, SystemRng, WorkflowId, WorkflowKind,
     WorkflowState,
 };
 use messages::{Bus, BusHealth, RabbitMqBus, RabbitMqOptions};
@@ -177,6 +177,25 @@ impl Ours {
         let done = self.store.workflow(id).await?.context("the workflow is gone")?;
         ensure!(done.state == WorkflowState::Succeeded, "the deploy ended {}: {:?}", done.state, done.error);
         ensure!(done.result.is_some_and(|result| result["changed"] == true), "the deploy changed nothing");
+        Ok(took)
+    }
+
+    /// Adds hosts to a deployed farm in one workflow; from submission to its durable end.
+    pub async fn add_hosts(&self, farm: &str, hosts: &[String]) -> Result<Duration> {
+        let new = NewWorkflow {
+            kind: WorkflowKind::ADD_HOST,
+            farm: Some(FarmName::parse(farm)?),
+            hosts: hosts.to_vec(),
+            input: json!({ "hosts": hosts }),
+            ..noop::request()
+        };
+        let id = new.id;
+        self.finished.expect(1);
+        let start = Instant::now();
+        self.store.submit(new, None).await?;
+        let took = self.finished.all().await? - start;
+        let done = self.store.workflow(id).await?.context("the workflow is gone")?;
+        ensure!(done.state == WorkflowState::Succeeded, "it ended {}: {:?}", done.state, done.error);
         Ok(took)
     }
 

@@ -1,31 +1,19 @@
 //! Hosts join and leave.
 
-use std::process::Command;
 use std::time::Duration;
 
-use domain::{ErrorCode, Mode, WaitReason};
+use domain::{Clock, ErrorCode, Mode, SystemClock, WaitReason};
 use serde_json::{Value, json};
 use store::Action;
-use tests::lab::{Lab, unique_name};
-use tests::ldap::Ldap;
+use tests::computers::Computers;
+use tests::lab::Lab;
 use tests::wait::eventually;
 
 use super::{Deployed, account_dn, group_dn, host_dn, hosts, succeeded};
 
-/// What `samba-tool` says as the administrator, line by line.
+/// What `samba-tool` says, line by line.
 fn samba_tool(lab: &Lab, arguments: &[&str]) -> Vec<String> {
-    let mut command = Command::new(lab.scripts.join("lab-run"));
-    command.arg("samba-tool").args(arguments).args(["-H", "ldap://dc1.contoso.com", "-U", "Administrator"]);
-    // Not on the command line, where every user of the machine could read it.
-    let output = command.env("PASSWD", &lab.admin.password).output().expect("samba-tool runs");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(
-        output.status.success(),
-        "samba-tool {arguments:?}: {}{}",
-        text(&output.stdout),
-        text(&output.stderr)
-    );
-    text(&output.stdout).lines().map(str::to_owned).collect()
+    lab.samba_tool(arguments).expect("samba-tool works").lines().map(str::to_owned).collect()
 }
 
 fn outcomes(result: &Value) -> Vec<(&str, &str)> {
@@ -152,7 +140,7 @@ async fn a_host_that_left_the_reader_list_reads_nothing_and_one_that_is_gone_lea
     let lab = Lab::from_env();
     let farm = Deployed::direct(&lab, &["Host1", "Host4"]).await;
     let witness = lab.as_admin();
-    let gone = Computers::new(&lab, "lifc", 1);
+    let gone = Computers::new(&lab, "lifc", 1).expect("a computer");
     succeeded(&farm.run("add-host", hosts(&[&gone.names[0]])).await);
     let sid = farm.directory_sid(&host_dn(&gone.names[0])).await;
     drop(gone);
@@ -203,7 +191,7 @@ async fn a_host_that_has_another_way_in_is_for_a_person_who_is_told_which() {
 
     let ldif = format!("dn: {nested}\nchangetype: modify\ndelete: member\nmember: {member}\n-\n");
     witness.apply(&ldif).expect("the way is closed");
-    let now = chrono::Utc::now();
+    let now = SystemClock.now();
     farm.world.store.act(id, Action::Resume, "a test", now).await.expect("the store answers");
     farm.world.signal.wake();
     succeeded(&farm.world.finishes(id).await);
@@ -215,7 +203,7 @@ async fn more_hosts_than_one_write_takes_join_and_leave_in_one_workflow_each() {
     const MANY: usize = 1_050;
     let lab = Lab::from_env();
     let (farm, witness) = (Deployed::by_group(&lab, &["Host1"]).await, lab.as_admin());
-    let computers = Computers::new(&lab, "lif", MANY);
+    let computers = Computers::new(&lab, "lif", MANY).expect("computers");
     let names: Vec<_> = computers.names.iter().map(String::as_str).collect();
     let done = farm.run("add-host", hosts(&names)).await;
     succeeded(&done);
@@ -283,41 +271,5 @@ async fn administrators_who_add_hosts_to_one_reader_list_at_once_lose_nothing() 
 async fn one_after_the_other(farm: &Deployed, names: &[&str]) {
     for name in names {
         succeeded(&farm.run("add-host", hosts(&[name])).await);
-    }
-}
-
-/// Computers of a test, deleted at its end.
-struct Computers {
-    witness: Ldap,
-    names: Vec<String>,
-}
-
-impl Computers {
-    /// Written so many at a time: a busy DC must be done with each lot within the client's limit.
-    const LOT: usize = 200;
-
-    fn new(lab: &Lab, prefix: &str, number: usize) -> Self {
-        let (witness, prefix) = (lab.as_admin(), unique_name(prefix));
-        let computers = Self { witness, names: (0..number).map(|n| format!("{prefix}{n}")).collect() };
-        computers.each(|name| {
-            format!(
-                "changetype: add\nobjectClass: computer\nsAMAccountName: {name}$\nuserAccountControl: 4096\n"
-            )
-        });
-        computers
-    }
-
-    fn each(&self, record: impl Fn(&str) -> String) {
-        for lot in self.names.chunks(Self::LOT) {
-            let ldif: String =
-                lot.iter().map(|name| format!("dn: {}\n{}\n", host_dn(name), record(name))).collect();
-            self.witness.apply(&ldif).expect("the DC takes them");
-        }
-    }
-}
-
-impl Drop for Computers {
-    fn drop(&mut self) {
-        self.each(|_| "changetype: delete\n".to_owned());
     }
 }

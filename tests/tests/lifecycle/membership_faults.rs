@@ -104,7 +104,8 @@ async fn a_list_that_another_changed_meanwhile_is_never_replaced() {
     succeeded(&farm.world.finishes(id).await);
     let mut readers = farm.readers().await;
     let mut expected = vec![farm.sid("Host1").await, farm.sid("Host2").await, other];
-    (readers.sort_by_key(ToString::to_string), expected.sort_by_key(ToString::to_string));
+    readers.sort_by_key(ToString::to_string);
+    expected.sort_by_key(ToString::to_string);
     assert_eq!(readers, expected);
 }
 

@@ -52,6 +52,14 @@ impl Bare {
         Ok(Self { dc, catalog })
     }
 
+    /// One member in one Modify.
+    pub async fn add_member(&self, group: &str, member: &str) -> Result<()> {
+        let mut ldap = self.dc.first().context("no connection")?.ldap.clone();
+        let member = HashSet::from([member.as_bytes().to_vec()]);
+        ldap.modify(group, vec![Mod::Add(b"member".to_vec(), member)]).await?.success()?;
+        Ok(())
+    }
+
     /// Sends a recorded operation on the least loaded connection.
     pub async fn send(&self, recorded: &Recorded, names: &Substitute) -> Result<Brought> {
         let slots = if recorded.catalog { &self.catalog } else { &self.dc };
