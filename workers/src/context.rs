@@ -1,11 +1,11 @@
 //! What a step sees of its workflow.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use directory::{Directory, DirectoryWrite, ReadOnly};
 use domain::farm::HostActionsSpec;
-use domain::{DirectoryName, ErrorCode, FarmSpec, Mode, WorkflowId};
+use domain::{DirectoryName, ErrorCode, FarmName, FarmSpec, Mode, WorkflowId};
 use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -27,8 +27,9 @@ pub struct StepContext {
     wanted_dc: Option<String>,
     dc: OnceCell<Arc<dyn DirectoryWrite>>,
     lease: Option<Lease>,
-    changed: bool,
+    changed: HashSet<String>,
     farm: Option<Arc<Farm>>,
+    sharing_group: Arc<[FarmName]>,
     memo: Value,
 }
 
@@ -42,7 +43,8 @@ impl StepContext {
         wanted_dc: Option<String>,
     ) -> Self {
         let (outputs, dc) = (HashMap::new(), OnceCell::new());
-        let (lease, changed, farm, memo) = (None, false, None, Value::Null);
+        let (lease, changed, memo) = (None, HashSet::new(), Value::Null);
+        let (farm, sharing_group) = (None, Arc::default());
         Self {
             workflow_id,
             directory,
@@ -55,14 +57,17 @@ impl StepContext {
             lease,
             changed,
             farm,
+            sharing_group,
             memo,
         }
     }
 
-    /// Gives the context what is on record about the workflow's farm.
+    /// Gives the context what is on record about the workflow's farm, and which other deployed
+    /// farms use its group.
     #[must_use]
-    pub fn with_farm(mut self, farm: Option<Farm>) -> Self {
+    pub fn with_farm(mut self, farm: Option<Farm>, sharing_group: Vec<FarmName>) -> Self {
         self.farm = farm.map(Arc::new);
+        self.sharing_group = sharing_group.into();
         self
     }
 
@@ -72,12 +77,23 @@ impl StepContext {
         let (id, directory, environment) =
             (self.workflow_id, self.directory.clone(), self.environment.clone());
         let cx = Self::new(id, directory, Mode::Plan, environment, self.input.clone(), wanted_dc);
-        Self { outputs: self.outputs.clone(), farm: self.farm.clone(), lease: self.lease.clone(), ..cx }
+        Self {
+            outputs: self.outputs.clone(),
+            farm: self.farm.clone(),
+            sharing_group: self.sharing_group.clone(),
+            lease: self.lease.clone(),
+            ..cx
+        }
     }
 
     /// What is on record about the farm, whatever its state; `None` where there is nothing.
     pub fn farm(&self) -> Option<&Farm> {
         self.farm.as_deref()
+    }
+
+    /// Other farms on record as deployed that use this farm's group.
+    pub fn farms_sharing_group(&self) -> &[FarmName] {
+        &self.sharing_group
     }
 
     /// What the last successful workflow left of the farm. A farm that is not deployed is an error.
@@ -92,12 +108,14 @@ impl StepContext {
         })
     }
 
-    /// How things are done on the hosts of the farm: as recorded, else as the input says.
+    /// How things are done on the hosts of the farm: as the input says, where it describes the
+    /// farm, else as recorded.
     pub fn host_actions(&self) -> Result<HostActionsSpec, StepError> {
         let recorded = self.farm().and_then(|farm| farm.recorded.as_ref());
-        match recorded {
-            Some(facts) => Ok(facts.spec.host_actions.clone()),
-            None => Ok(self.input::<FarmSpec>()?.host_actions),
+        match (self.input::<FarmSpec>(), recorded) {
+            (Ok(spec), _) => Ok(spec.host_actions),
+            (Err(_), Some(facts)) => Ok(facts.spec.host_actions.clone()),
+            (Err(error), None) => Err(error),
         }
     }
 
@@ -124,11 +142,16 @@ impl StepContext {
 
     /// Whether any step of this workflow has changed the directory; known when all have succeeded.
     pub fn changed(&self) -> bool {
-        self.changed
+        !self.changed.is_empty()
     }
 
-    pub(crate) fn set_changed(&mut self, changed: bool) {
-        self.changed = changed;
+    /// Whether this workflow's step of that name has changed anything; known when all have succeeded.
+    pub fn changed_by(&self, step: &str) -> bool {
+        self.changed.contains(step)
+    }
+
+    pub(crate) fn set_changed(&mut self, steps: impl Iterator<Item = String>) {
+        self.changed = steps.collect();
     }
 
     /// What was asked for, e.g. a [`domain::FarmSpec`].

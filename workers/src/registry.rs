@@ -14,12 +14,13 @@ pub struct Registry(HashMap<WorkflowKind, Arc<Runbook>>);
 impl Registry {
     /// Everything that Farmhand does.
     pub fn standard() -> Self {
-        use crate::runbooks::{add_host, deploy, remove_host, replace};
+        use crate::runbooks::{add_host, decommission, deploy, remove_host, replace};
         Self::default()
             .with(deploy::runbook())
             .with(add_host::runbook())
             .with(remove_host::runbook())
             .with(replace::runbook())
+            .with(decommission::runbook())
     }
 
     #[must_use]

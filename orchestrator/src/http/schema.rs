@@ -452,6 +452,8 @@ pub(crate) struct FarmFacts {
     account_sid: String,
     group_dn: Option<String>,
     group_sid: Option<String>,
+    /// A deploy of this farm made the group: a decommission deletes it with the farm.
+    group_made: bool,
 }
 
 #[derive(ToSchema)]

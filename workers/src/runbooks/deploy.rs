@@ -29,7 +29,7 @@ const AT_ONCE: &str = "at once";
 pub fn runbook() -> Runbook {
     Runbook {
         kind: WorkflowKind::DEPLOY,
-        needs_farm: false,
+        needs_farm: true,
         steps: vec![
             Arc::new(Preflight),
             Arc::new(EnsureGroup),
@@ -69,7 +69,7 @@ fn result(cx: &StepContext) -> Result<RunResult, StepError> {
     let group: Option<GroupOutput> = cx.output(ensure_group::NAME)?;
     let account: AccountOutput = cx.output(ensure_gmsa::NAME)?;
     let everywhere: EverywhereOutput = cx.output(verify_everywhere::NAME)?;
-    let farm = facts(&spec, &group, &account);
+    let farm = facts(&spec, &group, &account, made_group(cx, group.as_ref()));
     let deployed = Deployed {
         summary: summary(&spec, cx.changed(), everywhere.domain_controllers.len()),
         changed: cx.changed(),
@@ -97,14 +97,30 @@ fn summary(spec: &FarmSpec, changed: bool, dcs: usize) -> String {
     }
 }
 
+/// Whether the group is there because this farm was deployed: by this workflow, or by one before it.
+fn made_group(cx: &StepContext, group: Option<&GroupOutput>) -> bool {
+    let recorded = cx.farm().and_then(|farm| farm.recorded.as_ref());
+    let same = |facts: &&FarmFacts| {
+        facts.group_sid.is_some() && facts.group_sid.as_ref() == group.and_then(|group| group.sid.as_ref())
+    };
+    let earlier = recorded.filter(same).is_some_and(|facts| facts.group_made);
+    group.is_some() && (earlier || cx.changed_by(ensure_group::NAME))
+}
+
 /// What goes on record; `None` while the account has no SID.
-fn facts(spec: &FarmSpec, group: &Option<GroupOutput>, account: &AccountOutput) -> Option<FarmFacts> {
+fn facts(
+    spec: &FarmSpec,
+    group: &Option<GroupOutput>,
+    account: &AccountOutput,
+    group_made: bool,
+) -> Option<FarmFacts> {
     Some(FarmFacts {
         spec: spec.clone(),
         account_dn: account.dn.clone(),
         account_sid: account.sid.clone()?,
         group_dn: group.as_ref().map(|group| group.dn.clone()),
         group_sid: group.as_ref().and_then(|group| group.sid.clone()),
+        group_made,
     })
 }
 
@@ -134,9 +150,12 @@ mod tests {
     #[test]
     fn facts_are_recorded_of_an_account_that_is_there() {
         let group = Some(testing::group_output());
-        let facts = facts(&testing::spec(), &group, &account(true)).expect("it has a SID");
-        assert_eq!((facts.account_sid, facts.group_sid), (sid(1300), Some(sid(1200))));
-        assert_eq!(super::facts(&testing::spec(), &group, &account(false)), None);
+        let facts = facts(&testing::spec(), &group, &account(true), true).expect("it has a SID");
+        assert_eq!(
+            (facts.account_sid, facts.group_sid, facts.group_made),
+            (sid(1300), Some(sid(1200)), true)
+        );
+        assert_eq!(super::facts(&testing::spec(), &group, &account(false), true), None);
     }
 
     #[test]

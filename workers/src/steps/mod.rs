@@ -17,6 +17,7 @@ pub mod on_hosts;
 pub mod outputs;
 pub mod preflight;
 pub mod replace;
+pub mod retire;
 pub mod verify_everywhere;
 
 #[cfg(test)]
