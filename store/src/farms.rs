@@ -78,6 +78,27 @@ impl Store {
         let next = items.last().filter(|_| more).map(cursor_of);
         Ok(Page { items, next })
     }
+
+    /// The deployed farms on record whose hosts are members of this group.
+    #[instrument(name = "db.farms.of_group", skip_all, fields(%directory, %group))]
+    pub async fn farms_of_group(
+        &self,
+        directory: &DirectoryName,
+        group: &Sid,
+    ) -> Result<Vec<FarmName>, StoreError> {
+        let _time = timed("farms_of_group");
+        // The text holds other SIDs too, and this one may be the head of a longer one.
+        let rows = Entity::find()
+            .filter(Column::DirectoryKey.eq(directory.key()))
+            .filter(Column::State.eq(DEPLOYED))
+            .filter(Column::Recorded.contains(group.to_string()))
+            .all(self.reader())
+            .await?;
+        let farms = rows.into_iter().map(Farm::try_from).collect::<Result<Vec<_>, _>>()?;
+        let uses =
+            |farm: &Farm| farm.recorded.as_ref().is_some_and(|facts| facts.group_sid.as_ref() == Some(group));
+        Ok(farms.into_iter().filter(uses).map(|farm| farm.name).collect())
+    }
 }
 
 /// No name holds a `/`; hexadecimal, so that nobody reads a meaning into it.

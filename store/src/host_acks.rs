@@ -13,8 +13,8 @@ use crate::workflows::with_all_steps;
 use crate::{Acked, Store, StoreError};
 
 impl Store {
-    /// Records what `by` says of the hosts that the step waits for. When none is awaited any more,
-    /// or one failed, the workflow is queued again. All or nothing.
+    /// Records what `by` says of the hosts that the step waits for, and queues the workflow when it
+    /// has something to do with it. All or nothing.
     #[instrument(name = "db.workflows.ack", skip_all, fields(workflow = %id, step = index, acks = acks.len()))]
     pub async fn ack(
         &self,
@@ -50,7 +50,10 @@ impl Store {
         let mut change = step_row.into_active_model();
         change.outcome = Set(outcome);
         change.update(&tx).await?;
-        let decision = if open && !failed { Decision::Note } else { Decision::Queue(None) };
+        // One that is parked for failures goes on by itself when the last of them is settled; one
+        // that waits for hosts when the last has answered, or at once to be parked for a failure.
+        let goes_on = if row.waits_for(WaitReason::Operator) { !failed } else { failed || !open };
+        let decision = if goes_on { Decision::Queue(None) } else { Decision::Note };
         let row = self.carry_out(&tx, row, decision, by, now).await?;
         let workflow = with_all_steps(&tx, &row).await?;
         tx.commit().await?;

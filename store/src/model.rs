@@ -202,6 +202,9 @@ pub struct FarmFacts {
     pub account_sid: domain::Sid,
     pub group_dn: Option<domain::Dn>,
     pub group_sid: Option<domain::Sid>,
+    /// A deploy of this farm made the group: it may go when the farm goes.
+    #[serde(default)]
+    pub group_made: bool,
     /// Whom the reader list names besides, and whose entries stay as they are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub foreign_readers: Vec<domain::farm::ForeignReader>,

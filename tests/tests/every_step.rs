@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use directory::embedded::{Fault, FaultKind, OperationKind};
 use directory::{Base, Entry, ReaderDescriptor, ResultCode, Scope, Search};
-use domain::{ChangeKind, Mode, Sid, StepState, Workflow, WorkflowKind, WorkflowState};
+use domain::{Clock, Mode, Sid, StepState, SystemClock, WaitReason, Workflow, WorkflowKind, WorkflowState};
+use futures::{StreamExt, stream};
 use serde_json::{Value, json};
-use store::WorkflowFilter;
+use store::{Action, WorkflowFilter};
 use tests::wait::eventually;
 use tests::world::{World, direct_farm, farm};
 use workers::{Registry, StepContext};
@@ -55,6 +56,9 @@ fn request(kind: &Asked) -> Case {
         "deploy" => Case { on_a_farm: false, input: deployed(kind) },
         "add-host" => Case { on_a_farm: true, input: json!({ "hosts": ["Host4", "Host5$"] }) },
         "remove-host" => Case { on_a_farm: true, input: json!({ "hosts": ["Host1$", "Host3"] }) },
+        // The cool-down's own tests are in tests/engine and tests/lifecycle: here it would only be
+        // waited for at each of some forty runs.
+        "decommission" => Case { on_a_farm: true, input: json!({ "coolDownSeconds": 0 }) },
         "replace" => Case { on_a_farm: true, input: json!({ "accountSid": null, "coolDownSeconds": 0 }) },
         "import" | "inspect" => Case { on_a_farm: true, input: json!({}) },
         "update" => Case { on_a_farm: true, input: changed(kind) },
@@ -170,6 +174,49 @@ async fn run(world: &World, kind: &Asked) -> Workflow {
     world.finishes_approved(id).await
 }
 
+/// Until it is finished, or parked for a person.
+async fn settles(world: &World, kind: &Asked) -> Workflow {
+    let id = world.submit_for(kind.as_str(), Mode::Apply, Some(FARM), input(world, kind).await).await;
+    eventually(&format!("{kind} is finished or parked"), Duration::from_secs(60), async || {
+        world.approve_if_asked(id).await;
+        let workflow = world.workflow(id).await;
+        let parked = workflow.waiting.as_ref().is_some_and(|wait| wait.reason == WaitReason::Operator);
+        (workflow.state.is_finished() || parked).then_some(workflow)
+    })
+    .await
+}
+
+/// What a refusal leads to. Up to the first deletion a failure takes everything back; a deletion
+/// that is refused parks with all that was done before it, since who came this far has waited days
+/// for it, and lacks a right rather than the wish; behind a deletion nothing could be taken back.
+async fn refused_at(
+    world: &World,
+    kind: &Asked,
+    operation: OperationKind,
+    clean: (&Snapshot, &Snapshot),
+    case: &str,
+) {
+    let (before, after) = clean;
+    let settled = settles(world, kind).await;
+    if operation != OperationKind::Delete {
+        let wrote = settled.steps.iter().any(|step| step.state == StepState::Undone);
+        let expected = if wrote { WorkflowState::Unwound } else { WorkflowState::Failed };
+        assert_eq!(settled.state, expected, "{case}: {:?}", settled.error);
+        assert_eq!(&snapshot(world).await, before, "{case}");
+        return;
+    }
+    assert_eq!(settled.state, WorkflowState::Waiting, "{case}: {:?}", settled.error);
+    world.store.act(settled.id, Action::Resume, "a test", SystemClock.now()).await.expect("resumed");
+    world.signal.wake();
+    let done = world.finishes(settled.id).await;
+    assert_eq!(done.state, WorkflowState::Succeeded, "{case}, once the right is there: {:?}", done.error);
+    assert_eq!(&snapshot(world).await, after, "{case}");
+}
+
+fn refusal() -> FaultKind {
+    FaultKind::Refuse(ResultCode::INSUFFICIENT_ACCESS_RIGHTS, "00002098: refused".into())
+}
+
 /// The writes of a run on a clean slate, and what the directory then holds.
 async fn clean_run(kind: &Asked) -> (Vec<OperationKind>, Snapshot) {
     let world = prepared(kind).await;
@@ -226,69 +273,73 @@ async fn a_dry_run_writes_nothing_and_plans_every_write_of_the_real_run() {
 async fn trouble_before_and_after_every_write_is_got_over_with_the_same_result() {
     for kind in kinds() {
         let (writes, expected) = clean_run(&kind).await;
+        let faults =
+            [FaultKind::CutBeforeEffect, FaultKind::CutAfterEffect, FaultKind::Busy, FaultKind::Unavailable];
+        let cases = (0..writes.len()).flat_map(|n| faults.clone().map(|fault| (n, fault)));
+        // Mostly waiting for the next attempt, so they wait side by side.
+        let runs = cases.map(|(n, fault)| troubled(&kind, &writes, n, fault, &expected));
+        stream::iter(runs).buffer_unordered(4).collect::<Vec<()>>().await;
+    }
+}
+
+async fn troubled(kind: &Asked, writes: &[OperationKind], n: usize, fault: FaultKind, expected: &Snapshot) {
+    let case = format!("{kind}, {fault:?} at write {n}");
+    let world = prepared(kind).await;
+    let _worker = world.start_worker("one");
+    world.faults.inject(at_write(writes, n, fault));
+    let done = run(&world, kind).await;
+    assert_eq!(done.state, WorkflowState::Succeeded, "{case}: {:?}", done.error);
+    assert_eq!(&snapshot(&world).await, expected, "{case}");
+    assert!(done.steps.iter().any(|step| step.changed == Some(true)), "{case}: the writes are still ours");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_at_any_write_leaves_a_clean_slate_and_at_a_deletion_parks() {
+    for kind in kinds() {
+        let (writes, after) = clean_run(&kind).await;
         for n in 0..writes.len() {
-            let faults = [
-                FaultKind::CutBeforeEffect,
-                FaultKind::CutAfterEffect,
-                FaultKind::Busy,
-                FaultKind::Unavailable,
-            ];
-            for fault in faults {
-                let world = prepared(&kind).await;
-                let _worker = world.start_worker("one");
-                world.faults.inject(at_write(&writes, n, fault.clone()));
-                let done = run(&world, &kind).await;
-                assert_eq!(
-                    done.state,
-                    WorkflowState::Succeeded,
-                    "{kind}, {fault:?} at write {n}: {:?}",
-                    done.error
-                );
-                assert_eq!(snapshot(&world).await, expected, "{kind}, {fault:?} at write {n}");
-                assert!(
-                    done.steps.iter().any(|step| step.changed == Some(true)),
-                    "the writes are still ours"
-                );
-            }
+            let world = prepared(&kind).await;
+            let before = snapshot(&world).await;
+            let _worker = world.start_worker("one");
+            world.faults.inject(at_write(&writes, n, refusal()));
+            let case = format!("{kind}, refused at write {n}");
+            refused_at(&world, &kind, writes[n], (&before, &after), &case).await;
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_at_any_write_leaves_a_clean_slate() {
+async fn cancelled_when_a_deletion_is_refused_everything_before_the_first_is_put_back() {
     for kind in kinds() {
         let (writes, _) = clean_run(&kind).await;
-        for n in 0..writes.len() {
-            let world = prepared(&kind).await;
-            let before = snapshot(&world).await;
-            let _worker = world.start_worker("one");
-            let refused =
-                FaultKind::Refuse(ResultCode::INSUFFICIENT_ACCESS_RIGHTS, "00002098: refused".into());
-            world.faults.inject(at_write(&writes, n, refused));
-            let done = run(&world, &kind).await;
-            let expected = if n == 0 { WorkflowState::Failed } else { WorkflowState::Unwound };
-            assert_eq!(done.state, expected, "{kind}, refused at write {n}: {:?}", done.error);
-            assert_eq!(snapshot(&world).await, before, "{kind}, refused at write {n}");
-        }
+        let Some(first) = writes.iter().position(|write| *write == OperationKind::Delete) else { continue };
+        let world = prepared(&kind).await;
+        let before = snapshot(&world).await;
+        let _worker = world.start_worker("one");
+        world.faults.inject(at_write(&writes, first, refusal()));
+        let parked = settles(&world, &kind).await;
+        world.store.act(parked.id, Action::Cancel, "a test", SystemClock.now()).await.expect("cancelled");
+        world.signal.wake();
+        let cancelled = world.finishes(parked.id).await;
+        assert_eq!(cancelled.state, WorkflowState::Cancelled, "{kind}: {:?}", cancelled.error);
+        assert_eq!(snapshot(&world).await, before, "{kind}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_that_took_effect_unheard_and_is_then_refused_leaves_a_clean_slate_too() {
     for kind in kinds() {
-        let (writes, _) = clean_run(&kind).await;
+        let (writes, after) = clean_run(&kind).await;
         for n in 0..writes.len().saturating_sub(1) {
             let world = prepared(&kind).await;
             let before = snapshot(&world).await;
             let _worker = world.start_worker("one");
-            let refused =
-                FaultKind::Refuse(ResultCode::INSUFFICIENT_ACCESS_RIGHTS, "00002098: refused".into());
-            // The later one first: it would not see a write at which the other strikes.
-            world.faults.inject(at_write(&writes, n + 1, refused));
             world.faults.inject(at_write(&writes, n, FaultKind::CutAfterEffect));
-            let done = run(&world, &kind).await;
-            assert_eq!(done.state, WorkflowState::Unwound, "{kind}, at write {n}: {:?}", done.error);
-            assert_eq!(snapshot(&world).await, before, "{kind}, at write {n}");
+            // A write that meets the first fault is not counted by the second.
+            let others = [&writes[..n], &writes[n + 1..]].concat();
+            world.faults.inject(at_write(&others, n, refusal()));
+            let case = format!("{kind}, unheard at write {n}, refused at the next");
+            refused_at(&world, &kind, writes[n + 1], (&before, &after), &case).await;
         }
     }
 }
@@ -320,7 +371,7 @@ async fn take_over(kind: &Asked, writes: &[OperationKind], n: usize, hang: Fault
     let doomed = world.start_worker("doomed");
     world.faults.inject(at_write(writes, n, hang.clone()));
     let id = world.submit_for(kind.as_str(), Mode::Apply, Some(FARM), input(&world, kind).await).await;
-    eventually("the write hangs", Duration::from_secs(20), async || {
+    eventually(&format!("{case}: the write hangs"), Duration::from_secs(40), async || {
         world.approve_if_asked(id).await;
         (world.faults.hanging() == 1).then_some(())
     })
@@ -342,21 +393,23 @@ async fn take_over(kind: &Asked, writes: &[OperationKind], n: usize, hang: Fault
 #[tokio::test(flavor = "multi_thread")]
 async fn undo_twice_is_undo_once_for_every_step() {
     for kind in kinds() {
+        // Where there are deletions: of everything up to the first. What is deleted has no undo.
+        let (writes, _) = clean_run(&kind).await;
         let world = prepared(&kind).await;
         let before = snapshot(&world).await;
-        let worker = world.start_worker("one");
-        let done = run(&world, &kind).await;
-        worker.stop().await;
-        let wrote = done.steps.iter().filter_map(|step| step.outcome.as_ref()).flat_map(|o| &o.writes);
-        if wrote.into_iter().any(|write| write.change.kind == ChangeKind::Delete) {
-            continue; // Behind a deletion nothing is undone.
+        if let Some(first) = writes.iter().position(|write| *write == OperationKind::Delete) {
+            world.faults.inject(at_write(&writes, first, refusal()));
         }
+        let worker = world.start_worker("one");
+        let done = settles(&world, &kind).await;
+        worker.stop().await;
         let runbook = world.registry.get(&kind).expect("registered").clone();
         let (id, directory) = (done.id, done.directory.clone());
         let input = input(&world, &kind).await;
         let cx = StepContext::new(id, directory, Mode::Apply, world.environment(), input, None);
         for (step, record) in runbook.steps.iter().zip(&done.steps).rev() {
-            assert!(matches!(record.state, StepState::Succeeded | StepState::Skipped));
+            let parked = matches!(record.state, StepState::Waiting | StepState::Pending);
+            assert!(matches!(record.state, StepState::Succeeded | StepState::Skipped) || parked);
             let writes = record.outcome.as_ref().map(|outcome| outcome.writes.clone()).unwrap_or_default();
             step.undo(&cx, &writes).await.unwrap_or_else(|error| panic!("{kind}/{}: {error:?}", step.name()));
             let sent = world.faults.writes().len();

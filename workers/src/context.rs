@@ -1,6 +1,6 @@
 //! What a step sees of its workflow.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,9 +51,10 @@ pub struct StepContext {
     wanted_dc: Option<String>,
     dc: OnceCell<Arc<dyn DirectoryWrite>>,
     lease: Option<Lease>,
-    changed: bool,
-    farm_name: Option<FarmName>,
+    changed: HashSet<String>,
     farm: Option<Arc<Farm>>,
+    sharing_group: Arc<[FarmName]>,
+    farm_name: Option<FarmName>,
     farms: Option<Arc<dyn FarmsOnRecord>>,
     memo: Value,
 }
@@ -68,8 +69,9 @@ impl StepContext {
         wanted_dc: Option<String>,
     ) -> Self {
         let (outputs, dc) = (HashMap::new(), OnceCell::new());
-        let (lease, changed, farm_name, farm, memo) = (None, false, None, None, Value::Null);
-        let farms = None;
+        let (lease, changed, memo) = (None, HashSet::new(), Value::Null);
+        let (farm, sharing_group) = (None, Arc::default());
+        let (farm_name, farms) = (None, None);
         Self {
             workflow_id,
             directory,
@@ -84,14 +86,17 @@ impl StepContext {
             farm_name,
             farm,
             farms,
+            sharing_group,
             memo,
         }
     }
 
-    /// Gives the context what is on record about the workflow's farm.
+    /// Gives the context what is on record about the workflow's farm, and which other deployed
+    /// farms use its group.
     #[must_use]
-    pub fn with_farm(mut self, farm: Option<Farm>) -> Self {
+    pub fn with_farm(mut self, farm: Option<Farm>, sharing_group: Vec<FarmName>) -> Self {
         self.farm = farm.map(Arc::new);
+        self.sharing_group = sharing_group.into();
         self
     }
 
@@ -137,8 +142,9 @@ impl StepContext {
         let cx = Self::new(id, directory, Mode::Plan, environment, self.input.clone(), wanted_dc);
         Self {
             outputs: self.outputs.clone(),
-            farm_name: self.farm_name.clone(),
             farm: self.farm.clone(),
+            sharing_group: self.sharing_group.clone(),
+            farm_name: self.farm_name.clone(),
             farms: self.farms.clone(),
             lease: self.lease.clone(),
             ..cx
@@ -148,6 +154,11 @@ impl StepContext {
     /// What is on record about the farm, whatever its state; `None` where there is nothing.
     pub fn farm(&self) -> Option<&Farm> {
         self.farm.as_deref()
+    }
+
+    /// Other farms on record as deployed that use this farm's group.
+    pub fn farms_sharing_group(&self) -> &[FarmName] {
+        &self.sharing_group
     }
 
     /// What the last successful workflow left of the farm. A farm that is not deployed is an error.
@@ -162,12 +173,14 @@ impl StepContext {
         })
     }
 
-    /// How things are done on the hosts of the farm: as recorded, else as the input says.
+    /// How things are done on the hosts of the farm: as the input says, where it describes the
+    /// farm, else as recorded.
     pub fn host_actions(&self) -> Result<HostActionsSpec, StepError> {
         let recorded = self.farm().and_then(|farm| farm.recorded.as_ref());
-        match recorded {
-            Some(facts) => Ok(facts.spec.host_actions.clone()),
-            None => Ok(self.input::<FarmSpec>()?.host_actions),
+        match (self.input::<FarmSpec>(), recorded) {
+            (Ok(spec), _) => Ok(spec.host_actions),
+            (Err(_), Some(facts)) => Ok(facts.spec.host_actions.clone()),
+            (Err(error), None) => Err(error),
         }
     }
 
@@ -194,11 +207,16 @@ impl StepContext {
 
     /// Whether any step of this workflow has changed the directory; known when all have succeeded.
     pub fn changed(&self) -> bool {
-        self.changed
+        !self.changed.is_empty()
     }
 
-    pub(crate) fn set_changed(&mut self, changed: bool) {
-        self.changed = changed;
+    /// Whether this workflow's step of that name has changed anything; known when all have succeeded.
+    pub fn changed_by(&self, step: &str) -> bool {
+        self.changed.contains(step)
+    }
+
+    pub(crate) fn set_changed(&mut self, steps: impl Iterator<Item = String>) {
+        self.changed = steps.collect();
     }
 
     /// What was asked for, e.g. a [`domain::FarmSpec`].

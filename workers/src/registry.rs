@@ -14,7 +14,9 @@ pub struct Registry(HashMap<WorkflowKind, Arc<Runbook>>);
 impl Registry {
     /// Everything that Farmhand does.
     pub fn standard() -> Self {
-        use crate::runbooks::{add_host, deploy, import, inspect, remove_host, replace, update};
+        use crate::runbooks::{
+            add_host, decommission, deploy, import, inspect, remove_host, replace, update,
+        };
         Self::default()
             .with(deploy::runbook())
             .with(add_host::runbook())
@@ -23,6 +25,7 @@ impl Registry {
             .with(import::runbook())
             .with(inspect::runbook())
             .with(update::runbook())
+            .with(decommission::runbook())
     }
 
     #[must_use]

@@ -127,6 +127,29 @@ impl ReaderDescriptor {
         self.drop_entries(Effect::Allow, sid)
     }
 
+    /// Takes away every entry that lets somebody read, conditional ones too; entries that deny and
+    /// entries without a say stay. What is left is a valid descriptor. Says whether anything changed.
+    pub fn allow_nobody(&mut self) -> bool {
+        if self.0.dacl() == Dacl::Null {
+            // No list lets everyone read, an empty one nobody.
+            self.0.dacl = Some(Acl::new(Vec::new()));
+            return true;
+        }
+        let Some(acl) = &mut self.0.dacl else { return false };
+        let before = acl.aces.len();
+        acl.aces.retain(|ace| !may_allow(ace));
+        acl.aces.len() != before
+    }
+
+    /// Whether there is anything in it that could let anybody read: without it no token does.
+    pub fn may_let_somebody_read(&self) -> bool {
+        match self.0.dacl() {
+            Dacl::Absent => false,
+            Dacl::Null => true,
+            Dacl::List(acl) | Dacl::Unannounced(acl) => acl.aces.iter().any(may_allow),
+        }
+    }
+
     /// Takes back what [`Self::deny`] did.
     pub fn lift_denial(&mut self, sid: &Sid) -> bool {
         self.drop_entries(Effect::Deny, sid)

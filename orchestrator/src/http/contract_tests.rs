@@ -253,6 +253,7 @@ fn farms_and_tokens_look_as_the_document_says() {
         account_sid: "S-1-5-21-1-2-3-1000".parse().expect("valid"),
         group_dn: None,
         group_sid: None,
+        group_made: false,
         foreign_readers: vec![foreign],
     };
     let farm = Farm {

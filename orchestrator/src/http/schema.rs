@@ -494,6 +494,8 @@ pub(crate) struct FarmFacts {
     account_sid: String,
     group_dn: Option<String>,
     group_sid: Option<String>,
+    /// A deploy of this farm made the group: a decommission deletes it with the farm.
+    group_made: bool,
     /// Others whom the reader list names; their entries stay. Left out when empty.
     #[schema(required = false)]
     foreign_readers: Vec<ForeignReader>,

@@ -207,6 +207,7 @@ impl World {
             account_sid: ACCOUNT_SID.parse().expect("a SID"),
             group_dn: None,
             group_sid: None,
+            group_made: false,
             foreign_readers: vec![],
         };
         let id = answer.json["id"].as_str().expect("an id").to_owned();

@@ -2,6 +2,7 @@
 //! account that is no administrator. What was written is looked at with other programs, and member
 //! hosts try the password themselves.
 
+mod decommission;
 mod import;
 mod membership;
 mod membership_faults;

@@ -179,6 +179,7 @@ fn facts(name: &str) -> FarmFacts {
         account_sid: "S-1-5-21-1-2-3-1105".parse::<Sid>().expect("a SID"),
         group_dn: None,
         group_sid: None,
+        group_made: false,
         foreign_readers: vec![],
     }
 }
@@ -214,6 +215,35 @@ pub async fn a_finish_records_the_farm(world: World) {
     let farm =
         world.store.farm(&directory(), &farm_name("ITFarm2")).await.expect("an answer").expect("a farm");
     assert_eq!((farm.state, farm.created_at), (FarmState::Deployed, at(7)));
+}
+
+pub async fn deployed_farms_are_found_by_their_group(world: World) {
+    let group = |text: &str| text.parse::<Sid>().expect("a SID");
+    let (ours, longer) = (group("S-1-5-21-1-2-3-120"), group("S-1-5-21-1-2-3-1205"));
+    let facts_with = |name: &str, sid: &Sid| FarmFacts { group_sid: Some(sid.clone()), ..facts(name) };
+    let decommissioned = FarmRecord::Decommissioned { directory: directory(), farm: farm_name("Gone") };
+    let records = [
+        ("One", FarmRecord::Deployed(facts_with("One", &ours))),
+        ("Two", FarmRecord::Deployed(facts_with("Two", &ours))),
+        ("Longer", FarmRecord::Deployed(facts_with("Longer", &longer))),
+        ("Gone", FarmRecord::Deployed(facts_with("Gone", &ours))),
+        ("Gone", decommissioned),
+    ];
+    for (name, record) in records {
+        let id = world.deploy(name, 0).await;
+        let claimed = world.claimed(id, 1).await;
+        let end = Finish {
+            event: WorkflowEvent::Succeed,
+            error: None,
+            result: None,
+            plan: None,
+            farm: Some(record),
+        };
+        world.commit(entry(&claimed, 2, WorkflowChange::Finish(end))).await;
+    }
+    let mut found = world.store.farms_of_group(&directory(), &ours).await.expect("an answer");
+    found.sort_by_key(domain::FarmName::key);
+    assert_eq!(found, [farm_name("One"), farm_name("Two")]);
 }
 
 pub async fn a_dry_run_ends_with_its_plan(world: World) {

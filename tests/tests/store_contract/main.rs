@@ -69,6 +69,7 @@ on_both_databases! {
     journaling::characters_that_databases_dislike_survive,
     journaling::steps_not_begun_are_shown_as_pending,
     journaling::a_finish_records_the_farm,
+    journaling::deployed_farms_are_found_by_their_group,
     journaling::a_dry_run_ends_with_its_plan,
     journaling::a_released_workflow_is_queued_with_its_event,
     journaling::an_unwinding_survives_the_worker,

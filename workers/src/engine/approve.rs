@@ -31,6 +31,10 @@ impl Run<'_> {
                     self.conclude(record, StepEvent::Succeed, format!("approved by {}", verdict.by));
                     return Ok(());
                 }
+                // It had failed for that, and a person wants it tried again.
+                Standing::Expired if has_expired(record.error.as_ref()) => {
+                    known.renewed(plan.hash.clone(), now, expires)
+                }
                 Standing::Expired => {
                     let error = expired(&known);
                     outcome.approval = Some(known);
@@ -83,6 +87,23 @@ impl Run<'_> {
         }
         Ok(Plan::new(changes, hosts))
     }
+}
+
+fn has_expired(error: Option<&Problem>) -> bool {
+    error.is_some_and(|problem| problem.code == ErrorCode::ApprovalExpired)
+}
+
+/// The word of a second person against it, where that is why the workflow is cancelled.
+pub(super) fn rejection(records: &[StepRecord]) -> Option<Problem> {
+    let approvals = records.iter().filter_map(|record| record.outcome.as_ref()?.approval.as_ref());
+    let verdict =
+        approvals.filter_map(|approval| approval.decision.as_ref()).find(|verdict| !verdict.approved)?;
+    let why = verdict.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    Some(Problem::new(
+        ErrorCode::ApprovalRejected,
+        format!("rejected by {}{why}", verdict.by),
+        "what had been changed before is undone; ask for it again when what speaks against it is settled",
+    ))
 }
 
 fn expired(approval: &Approval) -> StepError {

@@ -102,13 +102,27 @@ fn tasks(record: &StepRecord) -> impl Iterator<Item = &HostTask> {
     record.outcome.iter().flat_map(|outcome| &outcome.hosts)
 }
 
-/// The tasks become those of `work`, with the answers that are known. What failed is asked again:
-/// a person resumed the workflow after mending it.
+/// A step that was parked because of hosts that failed has been resumed: they are asked again.
+///
+/// The error goes with it, so that a failure that is noted from now on (by a person, or by a worker
+/// that dies before it can park) is a new one and parks.
+pub(super) fn ask_failed_again(record: &mut StepRecord) {
+    if record.error.as_ref().is_none_or(|problem| problem.code != ErrorCode::HostActionFailed) {
+        return;
+    }
+    record.error = None;
+    let tasks = record.outcome.iter_mut().flat_map(|outcome| &mut outcome.hosts);
+    for task in tasks.filter(|task| task.state == HostTaskState::Failed) {
+        *task = HostTask::pending(task.work.clone());
+    }
+}
+
+/// The tasks become those of `work`, with the answers that are known.
 fn reconcile(record: &mut StepRecord, work: &[HostWork]) {
     let tasks = &mut record.outcome.get_or_insert_default().hosts;
     let known = std::mem::take(tasks);
     let task = |work: &HostWork| {
-        let earlier = known.iter().find(|task| task.work == *work && task.state != HostTaskState::Failed);
+        let earlier = known.iter().find(|task| task.work == *work);
         earlier.cloned().unwrap_or_else(|| HostTask::pending(work.clone()))
     };
     tasks.extend(work.iter().map(task));
@@ -204,12 +218,28 @@ mod tests {
         assert_eq!(next_wave(&record, 2), [1, 2]);
     }
 
+    fn states(record: &StepRecord) -> Vec<HostTaskState> {
+        tasks(record).map(|task| task.state).collect()
+    }
+
     #[test]
-    fn what_is_known_stays_and_what_failed_is_asked_again() {
+    fn what_is_known_stays_and_who_is_no_host_any_more_goes() {
         use HostTaskState as S;
-        let mut record = record(&[S::Succeeded, S::Failed, S::Asked]);
-        reconcile(&mut record, &[work("Host0"), work("Host1"), work("Host2"), work("Host3")]);
-        let states: Vec<_> = tasks(&record).map(|task| task.state).collect();
-        assert_eq!(states, [S::Succeeded, S::Pending, S::Asked, S::Pending]);
+        let mut record = record(&[S::Succeeded, S::Failed, S::Asked, S::Pending]);
+        reconcile(&mut record, &[work("Host0"), work("Host1"), work("Host2"), work("Host9")]);
+        assert_eq!(states(&record), [S::Succeeded, S::Failed, S::Asked, S::Pending]);
+        assert_eq!(tasks(&record).last().expect("a task").work.host.name, "Host9");
+    }
+
+    #[test]
+    fn a_failure_is_asked_again_only_by_one_who_resumes_what_was_parked_for_it() {
+        use HostTaskState as S;
+        let mut fresh = record(&[S::Succeeded, S::Failed]);
+        ask_failed_again(&mut fresh);
+        assert_eq!(states(&fresh), [S::Succeeded, S::Failed], "just noted: it parks first");
+        let mut parked = record(&[S::Succeeded, S::Failed, S::Asked]);
+        parked.error = Some(judge(&parked).expect_err("parks").problem().clone());
+        ask_failed_again(&mut parked);
+        assert_eq!((states(&parked), parked.error), (vec![S::Succeeded, S::Pending, S::Asked], None));
     }
 }

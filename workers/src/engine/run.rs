@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use domain::step::Intent;
 use domain::{
-    ErrorCode, HostTask, Mode, Plan, Problem, StepEvent, StepOutcome, StepRecord, StepState, Wait,
-    WaitReason, Workflow, WorkflowEvent,
+    ChangeKind, ErrorCode, FarmName, HostTask, Mode, Plan, Problem, StepEvent, StepOutcome, StepRecord,
+    StepState, Wait, WaitReason, Workflow, WorkflowEvent,
 };
 use futures::FutureExt as _;
 use store::{Claimed, Committed, Control, Farm, Finish, JournalEntry, StoreError, WorkflowChange};
@@ -15,7 +15,7 @@ use tracing::Instrument as _;
 
 use super::journal::JournalError;
 use super::lease::Lease;
-use super::{Shared, backoff, execute, step_names, unwind};
+use super::{Shared, approve, backoff, execute, hosts, step_names, unwind};
 use crate::runbook::Runbook;
 use crate::step::{DynStep, StepPlan};
 use crate::{PlannedWait, StepContext, StepError};
@@ -84,8 +84,8 @@ async fn drive(shared: &Shared, claimed: Claimed, lease: Lease) -> Result<(), St
         let entry = not_now(shared, &claimed, UNKNOWN_RUNBOOK_PAUSE, detail);
         return answer(shared.journal.commit(entry).await, &lease).map(drop);
     };
-    let farm = match record_of_farm(shared, workflow, runbook.needs_farm).await {
-        Ok(farm) => farm,
+    let (farm, sharing) = match record_of_farm(shared, workflow, runbook.needs_farm).await {
+        Ok(found) => found,
         Err(error) => {
             let entry = not_now(shared, &claimed, FARM_UNREAD_PAUSE, format!("the farm's record: {error}"));
             return answer(shared.journal.commit(entry).await, &lease).map(drop);
@@ -102,7 +102,7 @@ async fn drive(shared: &Shared, claimed: Claimed, lease: Lease) -> Result<(), St
     .under(lease.clone())
     .about(workflow.farm.clone())
     .among(Arc::new(shared.store.clone()))
-    .with_farm(farm);
+    .with_farm(farm, sharing);
     let records = workflow.steps.iter().filter(|step| step.attempts > 0).cloned().collect();
     let (begun, pinned) = (!workflow.steps.is_empty(), claimed.pinned_dc.is_some());
     let mut run = Run { shared, runbook, cx, lease, claimed, records, begun, pinned };
@@ -112,15 +112,20 @@ async fn drive(shared: &Shared, claimed: Claimed, lease: Lease) -> Result<(), St
     }
 }
 
+/// The farm, and the names of the other deployed farms that use its group.
 async fn record_of_farm(
     shared: &Shared,
     workflow: &Workflow,
     needed: bool,
-) -> Result<Option<Farm>, StoreError> {
-    match &workflow.farm {
-        Some(farm) if needed => shared.store.farm(&workflow.directory, farm).await,
-        _ => Ok(None),
-    }
+) -> Result<(Option<Farm>, Vec<FarmName>), StoreError> {
+    let Some(name) = workflow.farm.as_ref().filter(|_| needed) else { return Ok((None, Vec::new())) };
+    let farm = shared.store.farm(&workflow.directory, name).await?;
+    let group = farm.as_ref().and_then(|farm| farm.recorded.as_ref()?.group_sid.clone());
+    let sharing = match group {
+        Some(group) => shared.store.farms_of_group(&workflow.directory, &group).await?,
+        None => Vec::new(),
+    };
+    Ok((farm, sharing.into_iter().filter(|other| other.key() != name.key()).collect()))
 }
 
 /// Back to rest before the first step.
@@ -181,11 +186,13 @@ impl Run<'_> {
     async fn boundary(&mut self) -> Result<(), Stop> {
         match self.lease.control() {
             Some(Control::Cancel) => {
-                let problem = Problem::new(
-                    ErrorCode::Cancelled,
-                    "the workflow was cancelled",
-                    "nothing to do: what it had changed is undone",
-                );
+                let problem = approve::rejection(&self.records).unwrap_or_else(|| {
+                    Problem::new(
+                        ErrorCode::Cancelled,
+                        "the workflow was cancelled",
+                        "nothing to do: what it had changed is undone",
+                    )
+                });
                 unwind::begin(self, Vec::new(), problem).await?;
                 Err(Stop::AtRest)
             }
@@ -258,6 +265,7 @@ impl Run<'_> {
     /// check → plan → intent → apply → verify.
     async fn ensure(&mut self, step: &dyn DynStep, record: &mut StepRecord) -> Result<(), Attempt> {
         self.resolve(record).await?;
+        hosts::ask_failed_again(record);
         if step.is_approval() && self.cx.mode == Mode::Apply {
             return self.approve(record).await;
         }
@@ -313,15 +321,28 @@ impl Run<'_> {
         // an answer stays in doubt.
         record.intent =
             carried.unknown.map(|change| Intent { dc, changes: vec![change], at: self.shared.clock.now() });
-        carried.stopped.map_or(Ok(()), |error| Err(Attempt::Failed(error)))
+        let Some(error) = carried.stopped else { return Ok(()) };
+        // Who has come as far as a deletion has waited for it; a right that is missing is no reason
+        // to take all of it back.
+        let deletes = plan.changes.iter().any(|change| change.kind == ChangeKind::Delete);
+        Err(Attempt::Failed(if deletes { error.or_park() } else { error }))
     }
 
     fn conclude_unwritten(&self, record: &mut StepRecord, plan: StepPlan) {
         let event = if plan.skipped { StepEvent::Skip } else { StepEvent::Succeed };
         record.changed = Some(!plan.changes.is_empty() || !plan.host_actions.is_empty());
+        let known = record.outcome.take().unwrap_or_default();
+        // A step that is not needed any more may have written at an earlier attempt.
+        let wrote = !known.writes.is_empty();
+        record.changed = Some(record.changed == Some(true) || wrote);
         let hosts = plan.host_actions.into_iter().map(HostTask::pending).collect();
-        record.outcome = Some(StepOutcome { output: plan.expected, hosts, ..StepOutcome::default() });
-        if !plan.changes.is_empty() {
+        record.outcome = Some(StepOutcome {
+            output: plan.expected,
+            hosts,
+            writes: known.writes,
+            ..StepOutcome::default()
+        });
+        if self.cx.mode == Mode::Plan && !plan.changes.is_empty() {
             let dc = self.cx.pinned().unwrap_or_default().to_owned();
             record.intent = Some(Intent { dc, changes: plan.changes, at: self.shared.clock.now() });
         }
@@ -337,6 +358,11 @@ impl Run<'_> {
 
     /// Persists a step that did not succeed, and what follows for the workflow.
     async fn rest(&mut self, mut record: StepRecord, error: StepError) -> Stop {
+        // Behind a deletion nothing is undone, so that it can only go on.
+        let error = match unwind::has_deleted(&self.records) || unwind::has_deleted([&record]) {
+            true => error.or_park(),
+            false => error,
+        };
         record.error = Some(error.problem().clone());
         let (event, wait) = match &error {
             StepError::Fail(problem) => {
@@ -349,7 +375,7 @@ impl Run<'_> {
             }
             StepError::Wait(wait) => {
                 let PlannedWait { reason, until, problem, memo } = wait.as_ref();
-                record.error = None;
+                record.error = (*reason == WaitReason::Operator).then(|| problem.clone());
                 record.detail = Some(problem.message.clone());
                 if let Some(memo) = memo {
                     record.outcome.get_or_insert_default().memo = memo.clone();
@@ -396,7 +422,8 @@ impl Run<'_> {
                 finish.plan = Some(Plan::new(changes, hosts.collect()));
             }
             Mode::Apply => {
-                self.cx.set_changed(self.records.iter().any(|record| record.changed == Some(true)));
+                let changed = self.records.iter().filter(|record| record.changed == Some(true));
+                self.cx.set_changed(changed.map(|record| record.name.clone()));
                 match (self.runbook.result)(&self.cx) {
                     Ok(result) => (finish.result, finish.farm) = (Some(result.result), result.farm),
                     Err(error) => return unwind::begin(self, steps, error.problem().clone()).await,

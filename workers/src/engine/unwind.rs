@@ -9,8 +9,10 @@ use crate::StepError;
 /// Persists the failure, then undoes. A workflow that changed nothing just ends; so does one that
 /// deleted something: half of what was would be worse than none.
 pub(super) async fn begin(run: &mut Run<'_>, steps: Vec<StepRecord>, cause: Problem) -> Result<(), Stop> {
-    let dry = run.cx.mode == Mode::Plan;
-    if dry || !run.records.iter().any(may_have_written) || run.records.iter().any(has_deleted) {
+    if has_deleted(&run.records) {
+        return leave(run, steps, cause).await;
+    }
+    if run.cx.mode == Mode::Plan || !run.records.iter().any(may_have_written) {
         let event = end_of(&cause, false);
         let finish = Finish { event, error: Some(cause), result: None, plan: None, farm: None };
         return run.finish(steps, finish).await;
@@ -26,10 +28,10 @@ pub(super) async fn unwind(run: &mut Run<'_>, cause: Problem) -> Result<(), Stop
     for mut record in open.into_iter().rev() {
         let Some(step) = steps.get(usize::from(record.index)) else { continue };
         match undo(run, step.as_ref(), &mut record).await {
+            // Its answer had been lost; deletions come last, so nothing has been undone yet.
+            Ok(()) if has_deleted([&record]) => return leave(run, vec![record], cause).await,
             Ok(()) => {
-                record.state = record.state.next(StepEvent::Undo).unwrap_or(StepState::Undone);
-                record.finished_at = Some(run.shared.clock.now());
-                run.put(record.clone());
+                end_step(run, &mut record);
                 run.commit(vec![record], WorkflowChange::None).await?;
             }
             Err(StepError::Retry { after, problem }) => return wait(run, record, after, &problem).await,
@@ -44,13 +46,34 @@ pub(super) async fn unwind(run: &mut Run<'_>, cause: Problem) -> Result<(), Stop
             }
         }
     }
+    // A step that waited does so no more.
+    let waiting = run.records.iter().filter(|record| record.state == StepState::Waiting);
+    let mut waiting: Vec<_> = waiting.cloned().collect();
+    waiting.iter_mut().for_each(|record| end_step(run, record));
     let finish =
         Finish { event: end_of(&cause, true), error: Some(cause), result: None, plan: None, farm: None };
-    run.finish(Vec::new(), finish).await
+    run.finish(waiting, finish).await
 }
 
-fn has_deleted(record: &StepRecord) -> bool {
-    let writes = record.outcome.iter().flat_map(|outcome| &outcome.writes);
+fn end_step(run: &Run<'_>, record: &mut StepRecord) {
+    let was = record.detail.take().map(|detail| format!("; had been: {detail}")).unwrap_or_default();
+    let what = if may_have_written(record) { "taken back" } else { "given up" };
+    record.detail = Some(format!("{what}{was}"));
+    record.state = record.state.next(StepEvent::Undo).unwrap_or(StepState::Undone);
+    record.finished_at = Some(run.shared.clock.now());
+}
+
+/// The end of a workflow that has deleted something: it stays as it stands.
+async fn leave(run: &mut Run<'_>, steps: Vec<StepRecord>, cause: Problem) -> Result<(), Stop> {
+    let hint = "what is deleted cannot be brought back by Farmhand, so nothing was undone; ask for the workflow \
+                again to have the rest done";
+    let error = Problem { hint: hint.to_owned(), ..cause };
+    let event = end_of(&error, false);
+    run.finish(steps, Finish { event, error: Some(error), result: None, plan: None, farm: None }).await
+}
+
+pub(super) fn has_deleted<'a>(records: impl IntoIterator<Item = &'a StepRecord>) -> bool {
+    let writes = records.into_iter().filter_map(|record| record.outcome.as_ref()).flat_map(|o| &o.writes);
     writes.into_iter().any(|write| write.change.kind == ChangeKind::Delete)
 }
 
@@ -61,7 +84,7 @@ fn may_have_written(record: &StepRecord) -> bool {
 
 fn end_of(cause: &Problem, undone: bool) -> WorkflowEvent {
     match (cause.code, undone) {
-        (ErrorCode::Cancelled, _) => WorkflowEvent::Cancel,
+        (ErrorCode::Cancelled | ErrorCode::ApprovalRejected, _) => WorkflowEvent::Cancel,
         (_, true) => WorkflowEvent::Unwind,
         (_, false) => WorkflowEvent::Fail,
     }
@@ -73,6 +96,9 @@ async fn undo(
     record: &mut StepRecord,
 ) -> Result<(), StepError> {
     run.resolve(record).await?;
+    if has_deleted([&*record]) {
+        return Ok(());
+    }
     let writes = record.outcome.as_ref().map_or(&[][..], |outcome| &outcome.writes);
     step.undo(&run.cx, writes).await
 }

@@ -73,7 +73,13 @@ fn result(cx: &StepContext) -> Result<RunResult, StepError> {
     let everywhere: EverywhereOutput = cx.output(verify_everywhere::NAME)?;
     let foreign =
         cx.farm().and_then(|farm| farm.recorded.as_ref()).map(|facts| facts.foreign_readers.clone());
-    let farm = facts(&spec, &group, &account, foreign.unwrap_or_default());
+    let farm = facts(
+        &spec,
+        &group,
+        &account,
+        ensure_group::is_ours(cx, group.as_ref().and_then(|group| group.sid.as_ref())),
+        foreign.unwrap_or_default(),
+    );
     let deployed = Deployed {
         summary: summary(&spec, cx.changed(), everywhere.domain_controllers.len()),
         changed: cx.changed(),
@@ -106,6 +112,7 @@ fn facts(
     spec: &FarmSpec,
     group: &Option<GroupOutput>,
     account: &AccountOutput,
+    group_made: bool,
     foreign_readers: Vec<ForeignReader>,
 ) -> Option<FarmFacts> {
     Some(FarmFacts {
@@ -114,6 +121,7 @@ fn facts(
         account_sid: account.sid.clone()?,
         group_dn: group.as_ref().map(|group| group.dn.clone()),
         group_sid: group.as_ref().and_then(|group| group.sid.clone()),
+        group_made,
         foreign_readers,
     })
 }
@@ -144,9 +152,12 @@ mod tests {
     #[test]
     fn facts_are_recorded_of_an_account_that_is_there() {
         let group = Some(testing::group_output());
-        let facts = facts(&testing::spec(), &group, &account(true), vec![]).expect("it has a SID");
-        assert_eq!((facts.account_sid, facts.group_sid), (sid(1300), Some(sid(1200))));
-        assert_eq!(super::facts(&testing::spec(), &group, &account(false), vec![]), None);
+        let facts = facts(&testing::spec(), &group, &account(true), true, vec![]).expect("it has a SID");
+        assert_eq!(
+            (facts.account_sid, facts.group_sid, facts.group_made),
+            (sid(1300), Some(sid(1200)), true)
+        );
+        assert_eq!(super::facts(&testing::spec(), &group, &account(false), true, vec![]), None);
     }
 
     #[test]

@@ -75,7 +75,8 @@ fn result(cx: &StepContext) -> Result<RunResult, StepError> {
     let account: AccountUpdateOutput = cx.output(update_account::UPDATE)?;
     let group: Option<GroupOutput> = cx.output(ensure_group::NAME)?;
     let everywhere: EverywhereOutput = cx.output(verify_update::UPDATED)?;
-    let facts = facts(cx.facts()?, &spec, &farm, group.as_ref());
+    let group_made = ensure_group::is_ours(cx, group.as_ref().and_then(|group| group.sid.as_ref()));
+    let facts = FarmFacts { group_made, ..facts(cx.facts()?, &spec, &farm, group.as_ref()) };
     let updated = Updated {
         summary: summary(&spec, cx.changed(), everywhere.domain_controllers.len()),
         changed: cx.changed(),

@@ -27,6 +27,14 @@ pub struct GroupOutput {
 #[derive(Debug)]
 pub struct EnsureGroup;
 
+/// Whether this farm's group was made for it, by this workflow or by an earlier one that is on record:
+/// then it may go when the farm goes.
+pub fn is_ours(cx: &StepContext, group: Option<&Sid>) -> bool {
+    let recorded = cx.farm().and_then(|farm| farm.recorded.as_ref());
+    let earlier = recorded.filter(|facts| facts.group_sid.as_ref() == group);
+    group.is_some() && (earlier.is_some_and(|facts| facts.group_made) || cx.changed_by(NAME))
+}
+
 /// `None`: the farm has no group.
 type Wanted = Option<GroupTarget>;
 

@@ -25,6 +25,7 @@ pub trait Look: Send + Sync {
 }
 
 /// What one DC lacks.
+#[derive(Debug)]
 pub enum Lag {
     /// It does not show this yet.
     Behind(String),
@@ -33,8 +34,16 @@ pub enum Lag {
     Other(StepError),
 }
 
+/// What each DC answered, by its name.
+pub type Answers<T> = Vec<(String, Result<T, Lag>)>;
+
 /// What every DC shows; an error that waits while one of them is behind or away.
 pub async fn every_dc<L: Look>(cx: &StepContext, look: &L) -> Result<Vec<L::Seen>, StepError> {
+    collect(ask_every_dc(cx, look).await?)
+}
+
+/// What each DC shows, or why it does not.
+pub async fn ask_every_dc<L: Look>(cx: &StepContext, look: &L) -> Result<Answers<L::Seen>, StepError> {
     let forest = cx.forest()?;
     // Asked anew each time: a DC that is demoted meanwhile is not waited for.
     let dcs = forest.writable_dcs().await?;
@@ -45,7 +54,7 @@ pub async fn every_dc<L: Look>(cx: &StepContext, look: &L) -> Result<Vec<L::Seen
         };
         (known.name.clone(), answer.await)
     });
-    collect(join_all(asked).await)
+    Ok(join_all(asked).await)
 }
 
 impl From<StepError> for Lag {
@@ -65,7 +74,7 @@ impl From<DirectoryError> for Lag {
 }
 
 /// All DCs, or why not: what cannot pass goes before what can.
-fn collect<T>(answers: Vec<(String, Result<T, Lag>)>) -> Result<Vec<T>, StepError> {
+pub fn collect<T>(answers: Answers<T>) -> Result<Vec<T>, StepError> {
     let (mut seen, mut behind, mut away) = (Vec::new(), Vec::new(), Vec::new());
     for (name, answer) in answers {
         match answer {

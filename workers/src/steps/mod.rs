@@ -20,6 +20,7 @@ pub mod outputs;
 pub mod preflight;
 pub mod principals;
 pub mod replace;
+pub mod retire;
 pub mod switch_readers;
 pub mod update_account;
 pub mod verify_everywhere;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use store::FarmFacts;
 
 use self::readers::Asked;
+use super::ensure_group;
 use super::gmsa;
 use super::inspect::{self, Names};
 use super::outputs::{count, to_value};
@@ -108,12 +109,14 @@ async fn read(cx: &StepContext, request: &ImportRequest) -> Result<ImportOutput,
         host_actions: recorded.map(|farm| farm.spec.host_actions.clone()).unwrap_or_default(),
     };
     warnings.extend(spec.warnings());
+    let group_made = ensure_group::is_ours(cx, group.as_ref().and_then(|group| group.sid.as_ref()));
     let facts = FarmFacts {
         spec,
         account_dn: found.dn,
         account_sid: sid,
         group_dn: group.as_ref().map(|group| group.dn.clone()),
         group_sid: group.and_then(|group| group.sid),
+        group_made,
         foreign_readers: membership.foreign,
     };
     Ok(ImportOutput { facts, warnings })

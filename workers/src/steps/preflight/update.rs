@@ -342,6 +342,7 @@ mod tests {
             account_sid: sid(1300),
             group_dn: Some(testing::group_output().dn),
             group_sid: Some(sid(1200)),
+            group_made: false,
             foreign_readers: vec![],
         }
     }

@@ -1,13 +1,20 @@
 //! The engine, with runbooks that the tests register: what it promises whatever the steps do.
 
+mod approvals;
+mod deletions;
+mod hosts;
+mod waits;
+
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use directory::Base;
 use domain::{
-    Clock, ErrorCode, Mode, Problem, StepState, SystemClock, WaitReason, WorkflowKind, WorkflowState,
+    AttributeChange, Change, Clock, Dn, ErrorCode, Mode, Problem, StepState, SystemClock, WaitReason,
+    WorkflowKind, WorkflowState,
 };
 use serde_json::{Value, json};
 use store::Action;
@@ -59,6 +66,120 @@ impl Step for Scripted {
     async fn verify(&self, _: &StepContext, _: &StepPlan) -> Result<Verified, StepError> {
         Ok(Verified { output: json!({ "from": self.name }), detail: "done".into() })
     }
+}
+
+/// A step that makes a group, and with `delete` one that takes it away.
+struct Group {
+    name: &'static str,
+    group: &'static str,
+    delete: bool,
+    /// What the group is to say of itself; a test may change its mind.
+    description: Arc<Mutex<&'static str>>,
+    /// Every look waits here, if there is one.
+    gate: Option<Arc<Semaphore>>,
+    looks: Arc<AtomicU32>,
+    /// How many look right now: a worker that was killed is gone when none of its own does.
+    looking: Arc<AtomicU32>,
+}
+
+/// Counts for as long as it lives.
+struct Counted<'a>(&'a AtomicU32);
+
+impl<'a> Counted<'a> {
+    fn by(counter: &'a AtomicU32) -> Self {
+        counter.fetch_add(1, Ordering::SeqCst);
+        Self(counter)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// A killed worker's tasks end in their own time; until then one may still go on.
+async fn gone(counter: &AtomicU32) {
+    eventually("the killed worker is gone", Duration::from_secs(10), async || {
+        (counter.load(Ordering::SeqCst) == 0).then_some(())
+    })
+    .await;
+}
+
+impl Group {
+    fn made(name: &'static str, group: &'static str) -> Self {
+        let description = Arc::new(Mutex::new("of a test"));
+        let (looks, looking) = (Arc::default(), Arc::default());
+        Self { name, group, delete: false, description, gate: None, looks, looking }
+    }
+
+    fn deleted(name: &'static str, group: &'static str) -> Self {
+        Self { delete: true, ..Self::made(name, group) }
+    }
+}
+
+fn users(group: &str) -> Dn {
+    Dn::parse(&format!("CN={group},CN=Users,DC=contoso,DC=com")).expect("a DN")
+}
+
+#[async_trait]
+impl Step for Group {
+    type Observed = bool;
+
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    async fn check(&self, cx: &StepContext) -> Result<bool, StepError> {
+        let _looking = Counted::by(&self.looking);
+        self.looks.fetch_add(1, Ordering::SeqCst);
+        if let Some(gate) = &self.gate {
+            gate.acquire().await.expect("an open gate").forget();
+        }
+        Ok(cx.dc().await?.read(&Base::from(&users(self.group)), &["objectGUID"]).await?.is_some())
+    }
+
+    fn plan(&self, _: &StepContext, there: &bool) -> Result<StepPlan, StepError> {
+        let description = *self.description.lock().expect("a lock");
+        let attributes = vec![
+            AttributeChange::new("objectClass", ["group"]),
+            AttributeChange::new("sAMAccountName", [self.group]),
+            AttributeChange::new("groupType", ["-2147483646"]),
+            AttributeChange::new("description", [description]),
+        ];
+        let changes = match (self.delete, there) {
+            (false, false) => vec![Change::add(users(self.group), attributes)],
+            (true, true) => vec![Change::delete(users(self.group), vec![])],
+            _ => vec![],
+        };
+        Ok(StepPlan::new(changes, "as planned", Value::Null))
+    }
+
+    async fn verify(&self, _: &StepContext, _: &StepPlan) -> Result<Verified, StepError> {
+        Ok(Verified { output: Value::Null, detail: "done".into() })
+    }
+}
+
+/// The group in the directory.
+async fn group(world: &World, name: &str) -> Option<directory::Entry> {
+    let dc = world.directory.pin(None).await.expect("a DC");
+    dc.read(&Base::from(&users(name)), &["description"]).await.expect("an answer")
+}
+
+async fn act(world: &World, id: domain::WorkflowId, action: Action) {
+    world.store.act(id, action, "a test", SystemClock.now()).await.expect("accepted");
+    world.signal.wake();
+}
+
+/// Until it waits for that.
+async fn waits_for(world: &World, id: domain::WorkflowId, reason: WaitReason) -> domain::Workflow {
+    eventually(&format!("workflow {id} waits for {reason}"), Duration::from_secs(40), async || {
+        let workflow = world.workflow(id).await;
+        let end = workflow.state.is_finished();
+        assert!(!end, "{:?} instead of waiting for {reason}: {:?}", workflow.state, workflow.error);
+        workflow.waiting.as_ref().is_some_and(|wait| wait.reason == reason).then_some(workflow)
+    })
+    .await
 }
 
 fn problem() -> Problem {
