@@ -1,12 +1,13 @@
 //! Farmhand beside the bare floor: the same work in the barest loop that does it, on the same real
 //! services, in turns within one run. What each line means is in `docs/benchmarks.md`.
 //!
-//! `cargo bench -p tests --bench farmhand -- [deploy] [members] [workflows] [memory] [start]`; nothing named
+//! `cargo bench -p tests --bench farmhand -- [deploy] [farms] [members] [workflows] [memory] [start]`; nothing named
 //! is everything. Needs what `deploy/lab/up` starts, and the release binary.
 
 mod clean;
 mod cpu;
 mod deploy;
+mod farms;
 mod finished;
 mod floor;
 mod ldap;
@@ -27,7 +28,7 @@ use finished::Finished;
 use report::Verdicts;
 use telemetry::Meters;
 
-const PARTS: [&str; 5] = ["deploy", "members", "workflows", "memory", "start"];
+const PARTS: [&str; 6] = ["deploy", "farms", "members", "workflows", "memory", "start"];
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -62,7 +63,7 @@ async fn bench(parts: &[String]) -> Result<()> {
     if wanted("memory") {
         processes::memory(&lab, &mut verdicts).await?;
     }
-    if ["deploy", "members", "workflows"].into_iter().any(wanted) {
+    if ["deploy", "farms", "members", "workflows"].into_iter().any(wanted) {
         in_this_process(&lab, finished, &meters, &wanted, &mut verdicts).await?;
     }
     verdicts.print();
@@ -83,6 +84,9 @@ async fn in_this_process(
         }
         if wanted("members") {
             members::run(lab, &ours, verdicts).await?;
+        }
+        if wanted("farms") {
+            farms::run(lab, &ours, verdicts).await?;
         }
         if wanted("workflows") {
             workflows::run(lab, &ours, meters, verdicts).await?;

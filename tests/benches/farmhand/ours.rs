@@ -199,6 +199,15 @@ impl Ours {
         Ok(took)
     }
 
+    /// Asks for all at once; from the submission to the durable end of the last.
+    pub async fn deploy_together(&self, farms: &[&str]) -> Result<Duration> {
+        let new = farms.iter().map(|farm| deployment(farm)).collect::<Result<Vec<_>>>()?;
+        self.finished.expect(farms.len() as u64);
+        let start = Instant::now();
+        self.store.submit_many(new).await?;
+        Ok(self.finished.all().await? - start)
+    }
+
     /// Deploys and gives the directory operations that it took.
     pub async fn recorded_deploy(&self, farm: &str) -> Result<Vec<Recorded>> {
         self.directory.start();

@@ -307,14 +307,10 @@ impl Run<'_> {
     /// Makes the plan durable, then carries it out.
     async fn write(&mut self, record: &mut StepRecord, plan: &StepPlan) -> Result<(), Attempt> {
         let dc = self.cx.dc().await?.dc().to_owned();
-        if !self.pinned {
-            self.commit(Vec::new(), WorkflowChange::Pin { dc: dc.clone() }).await.map_err(Attempt::Stop)?;
-            self.pinned = true;
-        }
         record.intent =
             Some(Intent { dc: dc.clone(), changes: plan.changes.clone(), at: self.shared.clock.now() });
         record.detail = Some(plan.detail.clone());
-        self.commit(vec![record.clone()], WorkflowChange::None).await.map_err(Attempt::Stop)?;
+        self.commit_intent(record, &dc).await.map_err(Attempt::Stop)?;
         let carried = execute::carry_out(&self.cx, &plan.changes).await;
         record.outcome.get_or_insert_default().writes.extend(carried.writes);
         // What was refused is not ours, whatever the directory shows later; only a write without
@@ -326,6 +322,20 @@ impl Run<'_> {
         // to take all of it back.
         let deletes = plan.changes.iter().any(|change| change.kind == ChangeKind::Delete);
         Err(Attempt::Failed(if deletes { error.or_park() } else { error }))
+    }
+
+    /// The DC that the workflow stays on becomes durable with the first intent.
+    async fn commit_intent(&mut self, record: &StepRecord, dc: &str) -> Result<(), Stop> {
+        let pin = WorkflowChange::Pin { dc: dc.to_owned() };
+        if self.pinned {
+            return self.commit(vec![record.clone()], WorkflowChange::None).await;
+        }
+        if !self.begun {
+            self.commit(Vec::new(), WorkflowChange::None).await?;
+        }
+        self.commit(vec![record.clone()], pin).await?;
+        self.pinned = true;
+        Ok(())
     }
 
     fn conclude_unwritten(&self, record: &mut StepRecord, plan: StepPlan) {
