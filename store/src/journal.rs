@@ -6,6 +6,7 @@
 //! event, a farm's record) takes a transaction with more statements.
 
 mod change;
+mod columns;
 mod settle;
 
 use std::collections::{HashMap, HashSet};
@@ -20,21 +21,22 @@ use crate::store::timed;
 use crate::{Committed, Control, JournalEntry, Store, StoreError, WorkflowChange};
 
 use change::{Change, Row};
+use columns::StepColumns;
 
 /// Workflows whose rows were written, each with what a person asked of it.
 type Held = HashMap<Uuid, Option<Control>>;
 
-/// `entry` is the batch; `change` and `steps` are JSON, empty where there is none. Documents in
-/// them are strings, so that PostgreSQL never looks into them.
+/// `entry` is the batch, `step` the steps of all its entries, each array a column: PostgreSQL reads
+/// them several times faster than JSON. An array of ours holds no null, so a text that is not there
+/// is empty, a time the epoch, a bool -1. `change` is JSON, empty where there is none, as it mostly is.
 ///
 /// A prepared plan is made once, perhaps for empty tables, and must still be the right one when they
-/// are full; so it is left only one way, from each entry to its row by the primary key. The steps
-/// come along through `returning` instead of a second join; `token + 0` makes the planner expect
+/// are full; so it is left only one way, from each entry to its row by the primary key; `token + 0` makes the planner expect
 /// one entry; `state || ''` hides the state's index, through which it would visit every running
 /// workflow.
 const COMMIT_ON_POSTGRESQL: &str = r#"with entry as (
-  select * from unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[])
-    as e(id, token, lease_until, change, steps)
+  select * from unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::text[])
+    as e(id, token, lease_until, change)
   where e.token = e.token + 0
 ), written as (
   update workflows w set revision = w.revision + 1,
@@ -56,13 +58,19 @@ const COMMIT_ON_POSTGRESQL: &str = r#"with entry as (
     due_at timestamptz, waiting_detail text, finished_at timestamptz, error text, result text,
     plan text, emitted_at timestamptz) on true
   where w.id = e.id and w.fencing_token = e.token and w.state || '' = 'running'
-  returning w.id, w.control, e.steps
+  returning w.id, w.control
 ), stepped as (
   insert into steps (workflow_id, "index", name, state, changed, attempts, started_at, finished_at,
     detail, error, intent, outcome, wrote)
-  select w.id, s.* from written w cross join lateral json_to_recordset(nullif(w.steps, '')::json) as s(
-    "index" integer, name text, state text, changed boolean, attempts integer, started_at timestamptz,
-    finished_at timestamptz, detail text, error text, intent text, outcome text, wrote boolean)
+  select s.id, s."index", s.name, s.state, case when s.changed >= 0 then s.changed > 0 end, s.attempts,
+    nullif(s.started_at, 'epoch'), nullif(s.finished_at, 'epoch'), nullif(s.detail, ''),
+    nullif(s.error, ''), nullif(s.intent, ''), nullif(s.outcome, ''), s.wrote
+  from unnest($5::uuid[], $6::integer[], $7::text[], $8::text[], $9::smallint[], $10::integer[],
+      $11::timestamptz[], $12::timestamptz[], $13::text[], $14::text[], $15::text[], $16::text[],
+      $17::boolean[])
+    as s(id, "index", name, state, changed, attempts, started_at, finished_at, detail, error, intent,
+      outcome, wrote)
+  where s.id in (select id from written)
   on conflict (workflow_id, "index") do update set name = excluded.name, state = excluded.state,
     changed = excluded.changed, attempts = excluded.attempts, started_at = excluded.started_at,
     finished_at = excluded.finished_at, detail = excluded.detail, error = excluded.error,
@@ -179,16 +187,16 @@ fn batch(db: &impl ConnectionTrait, rows: Vec<Row>) -> Result<sea_orm::Statement
     let mut tokens = Vec::with_capacity(rows.len());
     let mut leases = Vec::with_capacity(rows.len());
     let mut changes = Vec::with_capacity(rows.len());
-    let mut steps = Vec::with_capacity(rows.len());
+    let mut steps = StepColumns::default();
     for row in rows {
         changes.push(row.change_json()?);
-        steps.push(row.steps_json()?);
         ids.push(row.id);
         tokens.push(row.fencing_token);
         leases.push(row.lease_until);
+        row.steps.into_iter().for_each(|step| steps.push(step));
     }
-    let values: [Value; 5] = [ids.into(), tokens.into(), leases.into(), changes.into(), steps.into()];
-    Ok(statement(db, COMMIT_ON_POSTGRESQL, values))
+    let entries: [Value; 4] = [ids.into(), tokens.into(), leases.into(), changes.into()];
+    Ok(statement(db, COMMIT_ON_POSTGRESQL, entries.into_iter().chain(steps.into_values())))
 }
 
 fn held_of(rows: Vec<QueryResult>) -> Result<Held, StoreError> {

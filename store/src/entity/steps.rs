@@ -3,36 +3,26 @@
 use chrono::{DateTime, Utc};
 use domain::{StepRecord, StepState};
 use sea_orm::entity::prelude::*;
-use serde::Serialize;
 
 use super::{Cell, clean, to_json};
 use crate::StoreError;
 
-/// Serialised by its column names: that is how the journal hands a batch to PostgreSQL.
-#[derive(Clone, Debug, PartialEq, Serialize, DeriveEntityModel)]
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
 #[sea_orm(table_name = "steps")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
-    #[serde(skip)]
     pub workflow_id: Uuid,
     #[sea_orm(primary_key, auto_increment = false)]
     pub index: i32,
     pub name: String,
     pub state: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub changed: Option<bool>,
     pub attempts: i32,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<DateTime<Utc>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<DateTime<Utc>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub intent: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
     pub wrote: bool,
 }

@@ -132,10 +132,6 @@ impl Row {
         self.change.as_ref().map_or_else(|| Ok(String::new()), to_json)
     }
 
-    pub fn steps_json(&self) -> Result<String, StoreError> {
-        if self.steps.is_empty() { Ok(String::new()) } else { to_json(&self.steps) }
-    }
-
     /// In the order of the places in SQLite's statement.
     pub fn values(self) -> [Value; 15] {
         let change = self.change.unwrap_or_default();
