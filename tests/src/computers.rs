@@ -16,7 +16,7 @@ pub struct Computers {
 
 impl Computers {
     /// Written so many at a time: a busy DC must be done with each lot within the client's limit.
-    const LOT: usize = 200;
+    const LOT: usize = 100;
 
     /// # Errors
     /// When the DC does not take one of them; those before it are deleted again.

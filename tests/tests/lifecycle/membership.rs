@@ -200,7 +200,7 @@ async fn a_host_that_has_another_way_in_is_for_a_person_who_is_told_which() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn more_hosts_than_one_write_takes_join_and_leave_in_one_workflow_each() {
-    const MANY: usize = 1_050;
+    const MANY: usize = 1_010;
     let lab = Lab::from_env();
     let (farm, witness) = (Deployed::by_group(&lab, &["Host1"]).await, lab.as_admin());
     let computers = Computers::new(&lab, "lif", MANY).expect("computers");
