@@ -4,19 +4,20 @@ use workers::PlannedWait;
 
 use super::*;
 
+/// What was put aside, as each attempt found it.
+type Found = Arc<Mutex<Vec<Option<Value>>>>;
+
 /// Waits as long as its script says, and notes what it finds put aside.
 struct Waits {
     /// Reason, how long (`None`: no timer), and what is put aside, for each attempt; then it succeeds.
     script: Vec<(WaitReason, Option<Duration>, Option<Value>)>,
-    found: Arc<Mutex<Vec<Option<Value>>>>,
+    found: Found,
 }
 
 impl Waits {
-    fn new(
-        script: Vec<(WaitReason, Option<Duration>, Option<Value>)>,
-    ) -> (Arc<Self>, Arc<Mutex<Vec<Option<Value>>>>) {
-        let found = Arc::default();
-        (Arc::new(Self { script, found: Arc::clone(&found) }), found)
+    fn new(script: Vec<(WaitReason, Option<Duration>, Option<Value>)>) -> (Arc<Self>, Found) {
+        let found = Found::default();
+        (Arc::new(Self { script, found: found.clone() }), found)
     }
 }
 

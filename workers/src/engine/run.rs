@@ -190,7 +190,7 @@ impl Run<'_> {
                     Problem::new(
                         ErrorCode::Cancelled,
                         "the workflow was cancelled",
-                        "nothing to do: what it had changed is undone",
+                        "nothing to do: what it had changed in the directory is undone (work on hosts is not)",
                     )
                 });
                 unwind::begin(self, Vec::new(), problem).await?;
