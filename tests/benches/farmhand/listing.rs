@@ -35,14 +35,14 @@ const FILL: &str = "insert into workflows (id, kind, directory, directory_key, f
       case abs(hashint4(n + 1)) % 1000 when 1 then 'cancelled' when 2 then 'unwound' when 3 then 'failed' \
         when 4 then 'failed' when 5 then 'failed' else 'succeeded' end, \
       'ann', t, t, t + interval '1 second', '[\"preflight\",\"ensure-group\",\"ensure-members\",\"ensure-gmsa\"]', \
-      repeat('result ', 6), repeat('input ', 12), 9, 3, t, 1 \
+      to_json(repeat('result ', 6))::text, to_json(repeat('input ', 12))::text, 9, 3, t, 1 \
     from generate_series(1, WORKFLOWS) n, \
       lateral (select to_timestamp(1780000000 + n) t, abs(hashint4(n + 2)) % 1000 f, \
         case when n % 100000 = 5 then 'lab' else 'default' end d) x";
 
 const FILL_HOSTS: &str = "insert into workflow_hosts select id, 'host' || h \
     from (select id, (row_number() over ())::int n from workflows) w, \
-      lateral (values (abs(hashint4(n)) % 5000), (5000 + abs(hashint4(n + 3)) % 5000)) v(h)";
+      lateral (values (abs(hashint4(n + 5)) % 5000), (5000 + abs(hashint4(n + 6)) % 5000)) v(h)";
 
 struct Case {
     name: &'static str,
