@@ -219,6 +219,70 @@ fn the_same_key_gives_the_same_workflow() {
     assert_eq!((other.status, other.code()), (4, "idempotency-conflict".to_owned()), "{other:?}");
 }
 
+/// The id of the workflow that a command printed, after it ended as expected.
+fn id_of(answer: &kit::Answer, status: i32, state: &str) -> String {
+    assert_eq!((answer.status, &answer.json()["state"]), (status, &state.into()), "{answer:?}");
+    answer.json()["id"].as_str().expect("an id").to_owned()
+}
+
+#[test]
+fn a_farm_lives_from_deploy_to_retirement() {
+    let farmhand = Farmhand::new();
+    let up = Up::start(&farmhand);
+    let run = |line: &[&str]| farmhand.run_at(&up, &[line, &["-o", "json"]].concat());
+    let sample = std::fs::read_to_string(SAMPLE).expect("the sample");
+    let sample = sample.replace("[Host1, Host2, Host3]", "[Host1, Host2]");
+    let manual = farmhand.write("farm.yaml", &format!("{sample}  hostActions: {{adapter: manual}}\n"));
+    let deployed = run(&["deploy", "-f", &manual, "--wait"]);
+    settle_hosts(&run, deployed);
+
+    let hosts = farmhand.write("hosts.txt", "# new\nHost4\n\nHost5$\n");
+    let plan = farmhand.run_at(&up, &["add-host", "ITFarm1", "--hosts-file", &hosts, "--plan"]);
+    assert!(plan.status == 0 && plan.stdout.contains("Nothing was written."), "{plan:?}");
+    let added = run(&["add-host", "ITFarm1", "--hosts-file", &hosts, "--wait", "--reason", "growth"]);
+    let id = id_of(&added, 5, "waiting");
+    let shown = farmhand.run_at(&up, &["workflow", "show", &id]);
+    for expected in ["Install-ADServiceAccount -Identity ITFarm1", "farmhand workflow ack", "growth"] {
+        assert!(shown.stdout.contains(expected), "{expected} in {}", shown.stdout);
+    }
+    settle_hosts(&run, added);
+    let removed = run(&["remove-host", "ITFarm1", "host5", "--wait"]);
+    settle_hosts(&run, removed);
+
+    let live = run(&["farm", "show", "ITFarm1"]).json();
+    let hosts: Vec<_> = live["live"]["result"]["hosts"].as_array().expect("hosts").iter().collect();
+    assert!(hosts.iter().any(|host| host["name"] == "Host4" && host["canRead"] == "yes"), "{live}");
+    assert!(!hosts.iter().any(|host| host["name"] == "Host5"), "{live}");
+
+    let asked = run(&["decommission", "ITFarm1", "--cool-down", "0s", "--wait"]);
+    let id = id_of(&asked, 5, "waiting");
+    let own = run(&["workflow", "approve", &id, "--yes"]);
+    assert_eq!((own.status, own.code()), (4, "approval-own".to_owned()), "{own:?}");
+    let made = run(&["token", "create", "--principal", "ben", "--roles", "approver"]).json();
+    let second = Farmhand::new().env("FARMHAND_TOKEN", made["secret"].as_str().expect("a secret"));
+    let blind = second.run_at(&up, &["workflow", "approve", &id, "-o", "json"]);
+    assert_eq!((blind.status, blind.code()), (2, "usage".to_owned()), "there is no terminal to ask on");
+    let hash = asked.json()["plan"]["hash"].as_str().expect("a hash").to_owned();
+    let approved =
+        second.run_at(&up, &["workflow", "approve", &id, "--plan-hash", &hash, "--wait", "-o", "json"]);
+    settle_hosts(&run, approved);
+    let gone = run(&["farm", "show", "ITFarm1"]).json();
+    assert_eq!((&gone["state"], &gone["live"]), (&"decommissioned".into(), &Value::Null));
+}
+
+/// Says of every host that is waited for that it is done, until the workflow has succeeded.
+fn settle_hosts(run: &dyn Fn(&[&str]) -> kit::Answer, mut answer: kit::Answer) {
+    while answer.json()["waiting"]["for"] == "host" {
+        let id = id_of(&answer, 5, "waiting");
+        let document = answer.json();
+        let steps = document["steps"].as_array().expect("steps");
+        let name = steps.iter().find(|step| step["state"] == "waiting").expect("a step that waits");
+        let name = name["name"].as_str().expect("a name");
+        answer = run(&["workflow", "ack", &id, name, "--outcome", "succeeded", "--wait"]);
+    }
+    id_of(&answer, 0, "succeeded");
+}
+
 #[test]
 fn a_token_is_made_used_and_revoked() {
     let farmhand = Farmhand::new();

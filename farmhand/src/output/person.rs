@@ -61,18 +61,19 @@ fn said(Verdict { approved, by, at, reason }: &Verdict) -> String {
     format!("{verb} by {by} at {}{why}", moment(Some(*at)))
 }
 
-/// `3 of 10 hosts done`.
+/// `3 of 10 hosts done`; nothing before the first of them was begun, as in a dry run.
 pub fn hosts_done(step: &StepRecord) -> Option<String> {
     let tasks = tasks(step);
+    let begun = tasks.iter().any(|task| task.state != HostTaskState::Pending);
     let done = tasks.iter().filter(|task| task.state.is_settled()).count();
-    (!tasks.is_empty()).then(|| format!("{done} of {} hosts done", tasks.len()))
+    begun.then(|| format!("{done} of {} hosts done", tasks.len()))
 }
 
 fn tasks(step: &StepRecord) -> &[HostTask] {
     step.outcome.as_ref().map(|outcome| outcome.hosts.as_slice()).unwrap_or_default()
 }
 
-/// The hosts that are not done come first: those are looked for.
+/// The hosts that are not done come first, with what is to be run on them: those are looked for.
 fn of_hosts(step: &StepRecord) -> Option<String> {
     let all = tasks(step);
     if all.is_empty() {
@@ -87,7 +88,8 @@ fn of_hosts(step: &StepRecord) -> Option<String> {
             (Some(detail), Some(by)) => format!("{detail} ({by})"),
             (detail, by) => detail.as_deref().or(by).unwrap_or_default().to_owned(),
         };
-        table.add_row([task.work.host.name.clone(), state(task), task.powershell.join("\n"), said]);
+        let to_run = if task.state.is_settled() { String::new() } else { task.powershell.join("\n") };
+        table.add_row([task.work.host.name.clone(), state(task), to_run, said]);
     }
     let mut text = format!("hosts of {}:\n{}", step.name, render(&table));
     if all.len() > LISTED {

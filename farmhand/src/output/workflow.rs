@@ -100,7 +100,7 @@ pub fn conclusion(workflow: &Workflow) -> String {
         }
         WorkflowState::Succeeded => {
             let steps = if changed == 1 { "1 step".to_owned() } else { format!("{changed} steps") };
-            format!("succeeded in {took}: {steps} changed the directory")
+            format!("succeeded in {took}: {steps} made changes")
         }
         WorkflowState::Failed => {
             format!("failed; once the cause is mended: farmhand workflow retry {id}")

@@ -1,8 +1,8 @@
 //! Farmhand beside the bare floor: the same work in the barest loop that does it, on the same real
 //! services, in turns within one run. What each line means is in `docs/benchmarks.md`.
 //!
-//! `cargo bench -p tests --bench farmhand -- [deploy] [farms] [members] [workflows] [memory] [start]`; nothing named
-//! is everything. Needs what `deploy/lab/up` starts, and the release binary.
+//! `cargo bench -p tests --bench farmhand -- [deploy] [farms] [members] [workflows] [listing]
+//! [memory] [start]`; nothing named is everything. Needs what `deploy/lab/up` starts, and the release binary.
 
 mod clean;
 mod cpu;
@@ -11,6 +11,7 @@ mod farms;
 mod finished;
 mod floor;
 mod ldap;
+mod listing;
 mod members;
 mod noop;
 mod ours;
@@ -28,7 +29,7 @@ use finished::Finished;
 use report::Verdicts;
 use telemetry::Meters;
 
-const PARTS: [&str; 6] = ["deploy", "farms", "members", "workflows", "memory", "start"];
+const PARTS: [&str; 7] = ["deploy", "farms", "members", "workflows", "listing", "memory", "start"];
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -62,6 +63,9 @@ async fn bench(parts: &[String]) -> Result<()> {
     }
     if wanted("memory") {
         processes::memory(&lab, &mut verdicts).await?;
+    }
+    if wanted("listing") {
+        listing::run(&lab, &mut verdicts).await?;
     }
     if ["deploy", "farms", "members", "workflows"].into_iter().any(wanted) {
         in_this_process(&lab, finished, &meters, &wanted, &mut verdicts).await?;

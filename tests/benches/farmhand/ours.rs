@@ -240,7 +240,7 @@ fn clock() -> Arc<dyn Clock> {
     Arc::new(SystemClock)
 }
 
-fn rng() -> Arc<dyn Rng> {
+pub fn rng() -> Arc<dyn Rng> {
     Arc::new(SystemRng)
 }
 
