@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use directory::{Directory, DirectoryWrite, ReadOnly};
 use domain::farm::HostActionsSpec;
-use domain::{DirectoryName, ErrorCode, FarmSpec, Mode, WorkflowId};
+use domain::{DirectoryName, ErrorCode, FarmSpec, Mode, WorkflowId, Write};
 use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -30,6 +30,7 @@ pub struct StepContext {
     changed: bool,
     farm: Option<Arc<Farm>>,
     memo: Value,
+    written: Vec<Write>,
 }
 
 impl StepContext {
@@ -42,7 +43,7 @@ impl StepContext {
         wanted_dc: Option<String>,
     ) -> Self {
         let (outputs, dc) = (HashMap::new(), OnceCell::new());
-        let (lease, changed, farm, memo) = (None, false, None, Value::Null);
+        let (lease, changed, farm, memo, written) = (None, false, None, Value::Null, Vec::new());
         Self {
             workflow_id,
             directory,
@@ -56,6 +57,7 @@ impl StepContext {
             changed,
             farm,
             memo,
+            written,
         }
     }
 
@@ -109,6 +111,15 @@ impl StepContext {
 
     pub fn set_memo(&mut self, memo: Value) {
         self.memo = memo;
+    }
+
+    /// What the step at hand has written by now, in this attempt and in those before it.
+    pub fn written(&self) -> &[Write] {
+        &self.written
+    }
+
+    pub(crate) fn set_written(&mut self, writes: &[Write]) {
+        self.written = writes.to_vec();
     }
 
     /// Binds the context to a lease: no write is sent once it is lost.

@@ -10,6 +10,7 @@ use super::amqp::Amqp;
 use super::client::Client;
 use super::database::Database;
 use super::directory::Directory;
+use super::host_actions::HostActions;
 use super::lifecycle::Lifecycle;
 use super::log::Log;
 use super::server::Server;
@@ -28,6 +29,7 @@ pub struct Settings {
     pub amqp: Amqp,
     pub directories: BTreeMap<String, Directory>,
     pub worker: Worker,
+    pub host_actions: HostActions,
     pub lifecycle: Lifecycle,
     pub client: Client,
     pub log: Log,
@@ -53,6 +55,7 @@ impl Settings {
             );
         }
         self.worker.validate(&mut findings);
+        self.host_actions.validate(&mut findings);
         self.lifecycle.validate(&mut findings);
         self.client.validate(&mut findings);
         self.log.validate(&mut findings);

@@ -229,3 +229,24 @@ fn an_empty_section_makes_a_directory_known_by_name() {
     assert!(loaded.settings.directories.values().all(directory::Directory::is_name_only));
     assert_eq!(loaded.settings.directories.keys().collect::<Vec<_>>(), ["a.b", "emea"]);
 }
+
+#[test]
+fn a_program_for_hosts_is_named_by_its_path_and_gets_no_secret_of_ours() {
+    let text = refusal(
+        &[("FARMHAND_HOST_ACTIONS_ADAPTER", "command"), ("FARMHAND_HOST_ACTIONS_TIMEOUT_SECONDS", "121")],
+        None,
+    );
+    assert!(text.contains("host_actions.command: is empty"), "{text}");
+    assert!(text.contains("121 is not within 1 to 120"), "{text}");
+    let text = refusal(
+        &[],
+        Some("[host_actions]\ncommand = ['act']\nenvironment = ['FARMHAND_DATABASE_URL', 'A=B']\n"),
+    );
+    for expected in ["absolute path", "FARMHAND_DATABASE_URL is not handed on", "A=B"] {
+        assert!(text.contains(expected), "{text}");
+    }
+    assert!(refusal(&[("FARMHAND_HOST_ACTIONS_ADAPTER", "magic")], None).contains("host_actions.adapter"));
+    let argv = "/opt/act,--ssh,me";
+    let loaded = load(&[("FARMHAND_HOST_ACTIONS_COMMAND", argv)], None).expect("valid");
+    assert_eq!(loaded.settings.host_actions.command, ["/opt/act", "--ssh", "me"]);
+}

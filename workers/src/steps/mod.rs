@@ -11,6 +11,7 @@ pub mod everywhere;
 pub mod find_farm;
 pub mod gmsa;
 pub mod group;
+pub mod install_on_hosts;
 pub mod members;
 pub mod membership;
 pub mod on_hosts;
