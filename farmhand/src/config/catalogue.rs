@@ -9,6 +9,8 @@ use super::settings::Settings;
 pub enum Kind {
     Text,
     Integer,
+    /// `true` or `false`.
+    Switch,
     /// Separated by commas.
     List,
 }
@@ -139,6 +141,13 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Text,
         meaning: "first part of every exchange's and queue's name",
         show: |s| Some(s.amqp.prefix.clone()),
+    },
+    Setting {
+        key: "intake.enabled",
+        env: "FARMHAND_INTAKE_ENABLED",
+        kind: Kind::Switch,
+        meaning: "whether requests are taken over AMQP; unset: if [intake.users] names anybody",
+        show: |s| s.intake.enabled.map(|enabled| enabled.to_string()),
     },
     Setting {
         key: "worker.name",

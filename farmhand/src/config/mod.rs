@@ -13,6 +13,7 @@ pub mod directory;
 mod error;
 pub mod explain;
 pub mod host_actions;
+pub mod intake;
 pub mod layers;
 pub mod lifecycle;
 pub mod log;

@@ -11,6 +11,7 @@ use super::client::Client;
 use super::database::Database;
 use super::directory::Directory;
 use super::host_actions::HostActions;
+use super::intake::Intake;
 use super::lifecycle::Lifecycle;
 use super::log::Log;
 use super::server::Server;
@@ -27,6 +28,7 @@ pub struct Settings {
     pub server: Server,
     pub database: Database,
     pub amqp: Amqp,
+    pub intake: Intake,
     pub directories: BTreeMap<String, Directory>,
     pub worker: Worker,
     pub host_actions: HostActions,
@@ -42,6 +44,7 @@ impl Settings {
         self.server.validate(&mut findings);
         self.database.validate(&mut findings);
         self.amqp.validate(&mut findings);
+        self.intake.validate(self.amqp.is_configured(), &mut findings);
         for (name, directory) in &self.directories {
             directory.validate(name, &mut findings);
         }

@@ -8,7 +8,7 @@ use messages::BusHealth;
 use store::SchemaStatus;
 
 use super::Check;
-use crate::compose::bus::Broker;
+use crate::compose::bus::{Broker, Opened};
 use crate::compose::store::Database;
 use crate::config::{Loaded, Settings};
 
@@ -102,16 +102,30 @@ pub fn host_actions(settings: &Settings) -> Option<Check> {
     })
 }
 
+/// Requests over AMQP, where somebody may ask.
+async fn intake(opened: &Opened, settings: &Settings) -> Option<Check> {
+    let intake = opened.intake(settings)?;
+    let users: Vec<_> = intake.users.keys().map(String::as_str).collect();
+    Some(match intake.requests.requests_waiting().await {
+        Ok(waiting) => Check::ok("requests", format!("{waiting} waiting; taken from {}", users.join(", "))),
+        Err(error) => Check::fail(
+            "requests",
+            crate::compose::store::chain(&error),
+            "let the user configure, write and read what begins with amqp.prefix",
+        ),
+    })
+}
+
 pub async fn broker(settings: &Settings) -> Vec<Check> {
     let opened = Broker::of(settings).and_then(|broker| Ok((broker.open("doctor")?, broker)));
-    let (bus, broker) = match opened {
+    let (opened, broker) = match opened {
         Ok(opened) => opened,
         Err(failure) => return vec![Check::failure("broker", &failure)],
     };
     if broker.is_embedded() {
         return vec![Check::ok("broker", "embedded, in the process of `farmhand up`")];
     }
-    let shown = broker.shown();
+    let (bus, shown) = (&opened.bus, broker.shown());
     let mut health = bus.health();
     let connected = health.wait_for(|health| *health == BusHealth::Connected);
     let came = tokio::time::timeout(BROKER_PATIENCE, connected).await.is_ok_and(|answer| answer.is_ok());
@@ -129,6 +143,7 @@ pub async fn broker(settings: &Settings) -> Vec<Check> {
                 ),
             });
         }
+        checks.extend(intake(&opened, settings).await);
     } else {
         let why = match &*bus.health().borrow() {
             BusHealth::Down(reason) => reason.clone(),
