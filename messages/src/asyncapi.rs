@@ -3,8 +3,10 @@
 use domain::{Cause, Lane};
 use serde_json::{Map, Value, json};
 
+use crate::bus::Origin;
 use crate::envelope::{CONTENT_TYPE, MAX_BYTES};
-use crate::topology::{DEAD_LETTER_LANE, DEAD_LETTER_REASON, DELIVERY_LIMIT};
+use crate::request::{self, KINDS, REPLY_TYPE, request_type};
+use crate::topology::{DEAD_LETTER_ORIGIN, DEAD_LETTER_REASON, DELIVERY_LIMIT};
 use crate::{Topology, WorkflowEvent};
 
 /// The document for a topology; `farmhand asyncapi` prints it.
@@ -18,21 +20,35 @@ pub fn asyncapi(topology: &Topology) -> Value {
     }
     channels.insert("dead".to_owned(), dead_channel(topology));
     operations.insert("bury".to_owned(), operation("send", "dead", "DeadLetter"));
+    channels.insert("requests".to_owned(), requests_channel(topology));
+    channels.insert("replies".to_owned(), replies_channel(topology));
+    operations.insert("take-request".to_owned(), take_request());
     json!({
         "asyncapi": "3.0.0",
         "info": {
             "title": "Farmhand messages",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "Hints between the processes of Farmhand. A message carries ids and a reason, \
-                never a decision: its receiver reloads everything from the database.",
+            "description": "Hints between the processes of Farmhand, and requests of other systems with \
+                their replies. A hint carries ids and a reason, never a decision: its receiver reloads \
+                everything from the database.",
             "license": { "name": "Apache-2.0 OR MIT" },
         },
         "defaultContentType": CONTENT_TYPE,
         "channels": channels,
         "operations": operations,
         "components": {
-            "messages": { "WorkflowEvent": workflow_message(), "DeadLetter": dead_message() },
-            "schemas": { "WorkflowEnvelope": envelope_schema(), "WorkflowEvent": event_schema() },
+            "messages": {
+                "WorkflowEvent": workflow_message(),
+                "DeadLetter": dead_message(),
+                "Request": request_message(),
+                "Reply": reply_message(),
+            },
+            "schemas": {
+                "WorkflowEnvelope": envelope_schema(),
+                "WorkflowEvent": event_schema(),
+                "RequestEnvelope": request_schema(),
+                "ReplyEnvelope": reply_schema(),
+            },
         },
     })
 }
@@ -81,6 +97,81 @@ fn dead_channel(topology: &Topology) -> Value {
     })
 }
 
+/// Any routing key leads to the one queue.
+fn requests_channel(topology: &Topology) -> Value {
+    json!({
+        "address": "request",
+        "title": topology.intake(),
+        "description": format!(
+            "Published to the exchange {} with any routing key and taken from the quorum queue {}. A \
+             request that is refused goes to {} with the reason.",
+            topology.requests_exchange(), topology.intake(), topology.dead_letters(),
+        ),
+        "messages": { "Request": { "$ref": "#/components/messages/Request" } },
+        "bindings": { "amqp": {
+            "is": "routingKey",
+            "exchange": {
+                "name": topology.requests_exchange(), "type": "topic", "durable": true, "autoDelete": false,
+            },
+            "bindingVersion": "0.3.0",
+        }},
+        "x-queue": { "name": topology.intake(), "type": "quorum", "durable": true },
+    })
+}
+
+fn replies_channel(topology: &Topology) -> Value {
+    json!({
+        "address": null,
+        "title": "The queue that the asker names",
+        "description": format!(
+            "amq.rabbitmq.reply-to (direct reply-to), a queue whose name the broker made up (amq.gen-...), \
+             or {}.",
+            topology.reply_queue("USER"),
+        ),
+        "messages": { "Reply": { "$ref": "#/components/messages/Reply" } },
+    })
+}
+
+fn take_request() -> Value {
+    let mut taking = operation("receive", "requests", "Request");
+    taking["reply"] = json!({
+        "address": { "location": "$message.header#/reply_to" },
+        "channel": { "$ref": "#/channels/replies" },
+        "messages": [{ "$ref": "#/channels/replies/messages/Reply" }],
+    });
+    taking
+}
+
+fn request_message() -> Value {
+    json!({
+        "name": "farmhand.request",
+        "title": "Work is asked for",
+        "contentType": CONTENT_TYPE,
+        "correlationId": { "location": "$message.header#/correlation_id" },
+        "headers": {
+            "type": "object",
+            "description": "AMQP properties of the message.",
+            "required": ["user_id"],
+            "properties": {
+                "user_id": { "type": "string", "description": "The broker's user; the broker checks it." },
+                "reply_to": { "type": "string", "description": "Left out: nobody waits for an answer." },
+                "correlation_id": { "type": "string", "description": "Echoed in the reply." },
+            },
+        },
+        "payload": { "$ref": "#/components/schemas/RequestEnvelope" },
+    })
+}
+
+fn reply_message() -> Value {
+    json!({
+        "name": REPLY_TYPE,
+        "title": "The workflow that a request became, or why it was refused",
+        "contentType": CONTENT_TYPE,
+        "correlationId": { "location": "$message.header#/correlation_id" },
+        "payload": { "$ref": "#/components/schemas/ReplyEnvelope" },
+    })
+}
+
 fn workflow_message() -> Value {
     json!({
         "name": WorkflowEvent::TYPE,
@@ -102,7 +193,7 @@ fn dead_message() -> Value {
             "type": "object",
             "properties": {
                 DEAD_LETTER_REASON: { "type": "string" },
-                DEAD_LETTER_LANE: { "type": "string", "enum": texts(Lane::ALL) },
+                DEAD_LETTER_ORIGIN: { "type": "string", "enum": Origin::all().map(Origin::as_str).collect::<Vec<_>>() },
             },
         },
         // Whatever bytes they were.
@@ -125,6 +216,71 @@ fn envelope_schema() -> Value {
             "datacontenttype": { "const": "application/json" },
             "traceparent": { "type": "string" },
             "data": { "$ref": "#/components/schemas/WorkflowEvent" },
+        },
+    })
+}
+
+fn request_schema() -> Value {
+    let types: Vec<String> = KINDS.iter().map(request_type).collect();
+    json!({
+        "type": "object",
+        "description": format!(
+            "CloudEvents 1.0 in structured JSON mode, at most {} bytes. Source and id together name the \
+             request: sent twice, it is one.",
+            request::MAX_BYTES,
+        ),
+        "required": ["specversion", "id", "source", "type"],
+        "properties": {
+            "specversion": { "const": "1.0" },
+            "id": { "type": "string", "pattern": "^[!-~]+$" },
+            "source": { "type": "string", "pattern": "^[!-~]+$" },
+            "type": { "type": "string", "enum": types },
+            "subject": { "type": "string", "description": "The farm, where data does not name it." },
+            "directory": { "type": "string", "description": "The farm's directory; left out: default." },
+            "plan": { "type": "boolean", "description": "A dry run." },
+            "reason": { "type": "string", "maxLength": 1024 },
+            "time": { "type": "string", "format": "date-time" },
+            "datacontenttype": { "const": "application/json" },
+            "traceparent": { "type": "string" },
+            "data": { "type": "object", "description": "The body that the HTTP API takes for the same." },
+        },
+    })
+}
+
+fn reply_schema() -> Value {
+    json!({
+        "type": "object",
+        "required": ["specversion", "id", "source", "type", "time", "data"],
+        "properties": {
+            "specversion": { "const": "1.0" },
+            "id": { "type": "string", "format": "uuid" },
+            "source": { "const": "farmhand" },
+            "type": { "const": REPLY_TYPE },
+            "subject": { "type": "string", "format": "uuid", "description": "The workflow's id." },
+            "time": { "type": "string", "format": "date-time" },
+            "datacontenttype": { "const": "application/json" },
+            "requestsource": { "type": "string", "description": "The request's source." },
+            "requestid": { "type": "string", "description": "The request's id." },
+            "data": {
+                "type": "object",
+                "required": ["accepted"],
+                "properties": {
+                    "accepted": { "type": "boolean" },
+                    "workflow": { "type": "object", "description": "As GET /api/v1/workflows/{id} gives it." },
+                    "location": { "type": "string", "description": "The workflow's path in the HTTP API." },
+                    "replayed": { "type": "boolean", "description": "It is that of an earlier request." },
+                    "problem": {
+                        "type": "object",
+                        "required": ["code", "message", "hint"],
+                        "properties": {
+                            "code": { "type": "string" },
+                            "message": { "type": "string" },
+                            "hint": { "type": "string" },
+                            "violations": { "type": "array", "items": { "type": "object" } },
+                        },
+                    },
+                },
+            },
         },
     })
 }
@@ -169,7 +325,11 @@ mod tests {
         for lane in Lane::ALL {
             assert!(text.contains(&topology.queue(*lane)), "{lane} is missing");
         }
-        assert!(text.contains("site-b.workflows") && text.contains("site-b.dead"));
+        for name in
+            ["site-b.workflows", "site-b.dead", "site-b.requests", "site-b.intake", "site-b.reply.USER"]
+        {
+            assert!(text.contains(name), "{name} is missing");
+        }
     }
 
     #[test]

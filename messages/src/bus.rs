@@ -1,7 +1,7 @@
 //! The bus port: what the rest of Farmhand needs of a message broker.
 //!
 //! Two adapters, [`crate::memory`] and [`crate::rabbitmq`], pass the same contract suite
-//! (`tests/tests/bus_contract.rs`). Promises:
+//! (`tests/tests/bus_contract`). Promises:
 //!
 //! * `publish` returns only when the broker has taken responsibility (a publisher confirm; the
 //!   message was routed and is persistent).
@@ -86,48 +86,105 @@ pub trait Consumer: Send {
     async fn cancel(&mut self);
 }
 
+/// Which queue a message was taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Origin {
+    Lane(Lane),
+    /// Requests of other systems.
+    Intake,
+}
+
+impl Origin {
+    pub fn all() -> impl Iterator<Item = Self> {
+        Lane::ALL.iter().copied().map(Self::Lane).chain([Self::Intake])
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Lane(lane) => lane.as_str(),
+            Self::Intake => "intake",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::all().find(|origin| origin.as_str() == text)
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// A message in our hands until it is settled.
 pub struct Delivery {
     pub lane: Lane,
     pub body: Vec<u8>,
     /// Seen before, by us or by another consumer.
     pub redelivered: bool,
-    settle: Option<Box<dyn Settle>>,
+    held: Held,
 }
 
 impl Delivery {
     pub fn new(lane: Lane, body: Vec<u8>, redelivered: bool, settle: Box<dyn Settle>) -> Self {
-        Self { lane, body, redelivered, settle: Some(settle) }
+        Self { lane, body, redelivered, held: Held::new(settle) }
     }
 
     /// Done with it.
-    pub async fn ack(mut self) -> Result<(), BusError> {
-        match self.settle.take() {
+    pub async fn ack(self) -> Result<(), BusError> {
+        self.held.ack().await
+    }
+
+    /// Give it back to the lane; it comes again, to us or to another.
+    pub async fn nack(self) -> Result<(), BusError> {
+        self.held.nack().await
+    }
+
+    /// It can never be worked on: keep it in the dead letter queue with the reason.
+    pub async fn dead_letter(self, reason: &str) -> Result<(), BusError> {
+        self.held.dead_letter(Origin::Lane(self.lane), &self.body, reason).await
+    }
+}
+
+/// The one chance to settle; dropped unused, the delivery goes back.
+pub(crate) struct Held(Option<Box<dyn Settle>>);
+
+impl Held {
+    pub(crate) fn new(settle: Box<dyn Settle>) -> Self {
+        Self(Some(settle))
+    }
+
+    pub(crate) async fn ack(mut self) -> Result<(), BusError> {
+        match self.0.take() {
             Some(settle) => settle.ack().await,
             None => Ok(()),
         }
     }
 
-    /// Give it back to the lane; it comes again, to us or to another.
-    pub async fn nack(mut self) -> Result<(), BusError> {
-        match self.settle.take() {
+    pub(crate) async fn nack(mut self) -> Result<(), BusError> {
+        match self.0.take() {
             Some(settle) => settle.nack().await,
             None => Ok(()),
         }
     }
 
-    /// It can never be worked on: keep it in the dead letter queue with the reason.
-    pub async fn dead_letter(mut self, reason: &str) -> Result<(), BusError> {
-        match self.settle.take() {
-            Some(settle) => settle.dead_letter(self.lane, &self.body, reason).await,
+    pub(crate) async fn dead_letter(
+        mut self,
+        origin: Origin,
+        body: &[u8],
+        reason: &str,
+    ) -> Result<(), BusError> {
+        match self.0.take() {
+            Some(settle) => settle.dead_letter(origin, body, reason).await,
             None => Ok(()),
         }
     }
 }
 
-impl Drop for Delivery {
+impl Drop for Held {
     fn drop(&mut self) {
-        if let Some(settle) = self.settle.take() {
+        if let Some(settle) = self.0.take() {
             settle.dropped();
         }
     }
@@ -142,11 +199,11 @@ impl fmt::Debug for Delivery {
 
 /// An adapter's side of a delivery.
 #[async_trait]
-pub trait Settle: Send {
+pub trait Settle: Send + Sync {
     async fn ack(self: Box<Self>) -> Result<(), BusError>;
     async fn nack(self: Box<Self>) -> Result<(), BusError>;
     /// Publishes to the dead letter queue (confirmed), then acknowledges.
-    async fn dead_letter(self: Box<Self>, lane: Lane, body: &[u8], reason: &str) -> Result<(), BusError>;
+    async fn dead_letter(self: Box<Self>, origin: Origin, body: &[u8], reason: &str) -> Result<(), BusError>;
     /// The delivery was dropped without a word: give it back.
     fn dropped(self: Box<Self>);
 }
@@ -154,7 +211,7 @@ pub trait Settle: Send {
 /// What lies in the dead letter queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
-    pub lane: Option<Lane>,
+    pub origin: Option<Origin>,
     pub reason: String,
     pub body: Vec<u8>,
 }

@@ -18,15 +18,15 @@ pub const CONTENT_TYPE: &str = "application/cloudevents+json";
 /// The largest envelope that is read, in bytes (CloudEvents asks intermediaries for 64 KiB).
 pub const MAX_BYTES: usize = 64 * 1024;
 
-const SPEC_VERSION: &str = "1.0";
-const DEFAULT_SOURCE: &str = "farmhand";
+pub(crate) const SPEC_VERSION: &str = "1.0";
+pub(crate) const DEFAULT_SOURCE: &str = "farmhand";
 
 /// Why bytes are no envelope of ours. The text is shown to people as a dead letter's reason, so
 /// what it quotes of the message is cut short and escaped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EnvelopeError {
-    #[error("the message has {0} bytes, more than the {MAX_BYTES} that are read")]
-    TooLarge(usize),
+    #[error("the message has {bytes} bytes, more than the {limit} that are read")]
+    TooLarge { bytes: usize, limit: usize },
     #[error("the message is no JSON object: {0}")]
     NotJson(String),
     #[error("CloudEvents specversion {0} is not read here, only 1.0")]
@@ -37,7 +37,7 @@ pub enum EnvelopeError {
     Invalid { attribute: &'static str, problem: String },
     #[error("the event type {0} is not known here")]
     UnknownType(String),
-    #[error("the data is no workflow event: {0}")]
+    #[error("the data cannot be understood: {0}")]
     Data(String),
 }
 
@@ -116,15 +116,7 @@ impl Envelope {
 
     /// Reads what came from the broker. Unknown attributes are passed over, as CloudEvents asks.
     pub fn parse(bytes: &[u8]) -> Result<Self, EnvelopeError> {
-        if bytes.len() > MAX_BYTES {
-            return Err(EnvelopeError::TooLarge(bytes.len()));
-        }
-        let mut document: Map<String, Value> = serde_json::from_slice(bytes)
-            .map_err(|error| EnvelopeError::NotJson(clip(&error.to_string())))?;
-        match required(&document, "specversion")? {
-            SPEC_VERSION => {}
-            other => return Err(EnvelopeError::SpecVersion(quote(other))),
-        }
+        let mut document = document(bytes, MAX_BYTES)?;
         match required(&document, "type")? {
             WorkflowEvent::TYPE => {}
             other => return Err(EnvelopeError::UnknownType(quote(other))),
@@ -140,6 +132,19 @@ impl Envelope {
             Some(data) => workflow_event(data)?,
         };
         Ok(Self { id, source, time, traceparent, event })
+    }
+}
+
+/// The attributes of an event of the one version that is read.
+pub(crate) fn document(bytes: &[u8], limit: usize) -> Result<Map<String, Value>, EnvelopeError> {
+    if bytes.len() > limit {
+        return Err(EnvelopeError::TooLarge { bytes: bytes.len(), limit });
+    }
+    let document: Map<String, Value> =
+        serde_json::from_slice(bytes).map_err(|error| EnvelopeError::NotJson(clip(&error.to_string())))?;
+    match required(&document, "specversion")? {
+        SPEC_VERSION => Ok(document),
+        other => Err(EnvelopeError::SpecVersion(quote(other))),
     }
 }
 
@@ -178,35 +183,38 @@ fn workflow_event(data: Value) -> Result<WorkflowEvent, EnvelopeError> {
     serde_json::from_value(data).map_err(|error| EnvelopeError::Data(clip(&error.to_string())))
 }
 
-fn optional<'a>(
+pub(crate) fn invalid(attribute: &'static str, problem: String) -> EnvelopeError {
+    EnvelopeError::Invalid { attribute, problem }
+}
+
+pub(crate) fn optional<'a>(
     document: &'a Map<String, Value>,
     name: &'static str,
 ) -> Result<Option<&'a str>, EnvelopeError> {
     match document.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) if !text.is_empty() => Ok(Some(text)),
-        Some(_) => {
-            Err(EnvelopeError::Invalid { attribute: name, problem: "it is no non-empty string".to_owned() })
-        }
+        Some(_) => Err(invalid(name, "it is no non-empty string".to_owned())),
     }
 }
 
-fn required<'a>(document: &'a Map<String, Value>, name: &'static str) -> Result<&'a str, EnvelopeError> {
+pub(crate) fn required<'a>(
+    document: &'a Map<String, Value>,
+    name: &'static str,
+) -> Result<&'a str, EnvelopeError> {
     optional(document, name)?.ok_or(EnvelopeError::Missing(name))
 }
 
-fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
+pub(crate) fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
     text: &str,
     attribute: &'static str,
 ) -> Result<T, EnvelopeError> {
-    text.parse().map_err(|error: T::Err| EnvelopeError::Invalid {
-        attribute,
-        problem: format!("{}: {}", quote(text), clip(&error.to_string())),
-    })
+    text.parse()
+        .map_err(|error: T::Err| invalid(attribute, format!("{}: {}", quote(text), clip(&error.to_string()))))
 }
 
 /// `version-traceid-parentid-flags`, lower-case hex, neither id all zeros (Trace Context, 3.2.2).
-fn is_traceparent(text: &str) -> bool {
+pub(crate) fn is_traceparent(text: &str) -> bool {
     let hex = |part: &str, len: usize| {
         part.len() == len && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
     };
@@ -223,7 +231,7 @@ fn is_traceparent(text: &str) -> bool {
 }
 
 /// The beginning of a foreign text, without characters that could fool a terminal or a log.
-fn clip(text: &str) -> String {
+pub(crate) fn clip(text: &str) -> String {
     const LONGEST: usize = 200;
     let mut clipped: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
     if text.chars().nth(LONGEST).is_some() {
@@ -232,7 +240,7 @@ fn clip(text: &str) -> String {
     clipped
 }
 
-fn quote(text: &str) -> String {
+pub(crate) fn quote(text: &str) -> String {
     format!("\"{}\"", clip(text))
 }
 

@@ -77,7 +77,10 @@ fn each_fault_has_a_name_of_its_own() {
     assert!(matches!(Envelope::parse(&[0xff, 0xfe]), Err(EnvelopeError::NotJson(_))));
     let deep = "[".repeat(MAX_BYTES);
     assert!(matches!(Envelope::parse(deep.as_bytes()), Err(EnvelopeError::NotJson(_))));
-    assert_eq!(Envelope::parse(&vec![b' '; MAX_BYTES + 1]), Err(EnvelopeError::TooLarge(MAX_BYTES + 1)));
+    assert_eq!(
+        Envelope::parse(&vec![b' '; MAX_BYTES + 1]),
+        Err(EnvelopeError::TooLarge { bytes: MAX_BYTES + 1, limit: MAX_BYTES })
+    );
 }
 
 #[test]

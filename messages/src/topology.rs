@@ -2,6 +2,8 @@
 
 use domain::Lane;
 
+use crate::bus::Origin;
+
 /// Names on the broker, all with one prefix so that several installations share a broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topology {
@@ -29,6 +31,37 @@ impl Topology {
         format!("workflow.{lane}")
     }
 
+    /// Topic exchange that other systems publish requests to; its one queue takes every key.
+    pub fn requests_exchange(&self) -> String {
+        format!("{}.requests", self.prefix)
+    }
+
+    /// The quorum queue of requests.
+    pub fn intake(&self) -> String {
+        format!("{}.intake", self.prefix)
+    }
+
+    pub fn queue_of(&self, origin: Origin) -> String {
+        match origin {
+            Origin::Lane(lane) => self.queue(lane),
+            Origin::Intake => self.intake(),
+        }
+    }
+
+    /// The queue of its own that a user may have for replies.
+    pub fn reply_queue(&self, user: &str) -> String {
+        format!("{}.reply.{user}", self.prefix)
+    }
+
+    /// Whether replies to this user may go to that queue. A reply goes to the queue that the asker
+    /// names, with our rights: it must not be one that the asker could not write to itself, least
+    /// of all one of our own. Taken are RabbitMQ's direct reply-to, queues whose name the broker
+    /// made up for their owner, and the user's reply queue.
+    pub fn takes_replies(&self, queue: &str, user: &str) -> bool {
+        ["amq.rabbitmq.reply-to.", "amq.gen-"].iter().any(|made| queue.starts_with(made))
+            || queue == self.reply_queue(user)
+    }
+
     /// Fanout exchange and quorum queue of the same name for what cannot be worked on.
     pub fn dead_letters(&self) -> String {
         format!("{}.dead", self.prefix)
@@ -43,8 +76,8 @@ impl Default for Topology {
 
 /// Header of a dead letter that says why it is one.
 pub const DEAD_LETTER_REASON: &str = "farmhand-reason";
-/// Header of a dead letter that says which lane it came from.
-pub const DEAD_LETTER_LANE: &str = "farmhand-lane";
+/// Header of a dead letter that says where it came from: a lane, or `intake`.
+pub const DEAD_LETTER_ORIGIN: &str = "farmhand-origin";
 /// How often one message is given back before it becomes a dead letter: a message that kills its
 /// consumer must not do so for ever. Every return counts, whether by a nack, a drop or a lost
 /// connection, so `nack` is no way to wait for something.
@@ -67,6 +100,21 @@ mod tests {
         assert_eq!(topology.queue(Lane::Lifecycle), "farmhand.lifecycle");
         assert_eq!(topology.queue(Lane::Checks), "farmhand.checks");
         assert_eq!(topology.dead_letters(), "farmhand.dead");
+        assert_eq!(topology.requests_exchange(), "farmhand.requests");
+        assert_eq!(topology.intake(), "farmhand.intake");
         assert_eq!(Topology::new("test7").queue(Lane::Urgent), "test7.urgent");
+    }
+
+    #[test]
+    fn replies_go_to_queues_of_the_asker_and_to_no_other() {
+        let topology = Topology::default();
+        for queue in ["amq.rabbitmq.reply-to.g1h2AA5yZXBseUA.x==", "amq.gen-Ax7", "farmhand.reply.pipeline"] {
+            assert!(topology.takes_replies(queue, "pipeline"), "{queue}");
+        }
+        for queue in
+            ["farmhand.urgent", "farmhand.intake", "farmhand.dead", "farmhand.reply.other", "orders", ""]
+        {
+            assert!(!topology.takes_replies(queue, "pipeline"), "{queue}");
+        }
     }
 }

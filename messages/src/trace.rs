@@ -29,12 +29,24 @@ pub fn link(span: &tracing::Span, traceparent: &str) {
     }
 }
 
+/// Makes `span` a part of the trace that `traceparent` names: the asker waits for it. What is no
+/// traceparent is ignored.
+pub fn follow(span: &tracing::Span, traceparent: &str) {
+    let carrier = HashMap::from([(TRACEPARENT.to_owned(), traceparent.to_owned())]);
+    let parent = TraceContextPropagator::new().extract(&carrier);
+    if parent.span().span_context().is_valid() {
+        // Fails where nothing is traced.
+        let _ = span.set_parent(parent);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
     fn what_is_no_traceparent_is_ignored() {
         for bad in ["", "00-zz-01", "00-00000000000000000000000000000000-0000000000000000-00"] {
             super::link(&tracing::info_span!("test"), bad);
+            super::follow(&tracing::info_span!("test"), bad);
         }
         assert_eq!(super::current(), None, "nothing is traced here");
     }

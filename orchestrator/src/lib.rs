@@ -1,4 +1,4 @@
-//! Decides: takes requests over HTTP, records each with its event in one transaction, relays the
+//! Decides: takes requests over HTTP and AMQP, records each with its event in one transaction, relays the
 //! events to the bus, and brings back to the queue what got stuck.
 //!
 //! Nothing here talks to a domain controller; that is the workers' part. To add a route: one file
@@ -7,6 +7,7 @@
 
 mod events;
 mod http;
+mod intake;
 mod options;
 mod outage;
 mod reaper;
@@ -17,6 +18,7 @@ mod tokens;
 
 pub use events::EnvelopeWriter;
 pub use http::openapi;
+pub use intake::IntakeOptions;
 pub use options::{OrchestratorOptions, Settings};
 pub use relay::OutboxSignal;
 pub use run::{Orchestrator, RunError};

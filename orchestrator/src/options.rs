@@ -8,6 +8,8 @@ use messages::Bus;
 use metrics_exporter_prometheus::PrometheusHandle;
 use store::Store;
 
+use crate::intake::IntakeOptions;
+
 pub struct OrchestratorOptions {
     pub store: Store,
     pub bus: Arc<dyn Bus>,
@@ -18,6 +20,8 @@ pub struct OrchestratorOptions {
     pub embedded: bool,
     /// The configured directories; a manifest that names another one is refused.
     pub known_directories: Vec<DirectoryName>,
+    /// Requests over the broker; `None`: they are left where they are.
+    pub intake: Option<IntakeOptions>,
     pub settings: Settings,
 }
 
@@ -45,6 +49,9 @@ pub struct Settings {
     pub token_cache: Duration,
     /// How long an account stays disabled before it is deleted, where the request does not say.
     pub cool_down: Duration,
+    /// How long a request from the broker is held while the database is away, before it is given
+    /// back. RabbitMQ cuts off who holds a message for 30 minutes.
+    pub intake_hold: Duration,
     /// How long requests under way may take after the stop was asked for.
     pub drain: Duration,
 }
@@ -62,6 +69,7 @@ impl Default for Settings {
             watch_recheck: Duration::from_secs(5),
             token_cache: Duration::from_secs(2),
             cool_down: Duration::from_secs(7 * 24 * 60 * 60),
+            intake_hold: Duration::from_secs(15 * 60),
             drain: Duration::from_secs(10),
         }
     }

@@ -1,4 +1,4 @@
-//! The orchestrator as a whole: HTTP, relay and reaper under one roof.
+//! The orchestrator as a whole: HTTP, intake, relay and reaper under one roof.
 
 use std::future::Future;
 use std::io;
@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::http::{self, Api};
+use crate::intake::Intake;
 use crate::options::OrchestratorOptions;
 use crate::reaper::Reaper;
 use crate::relay::{OutboxSignal, Relay};
@@ -29,6 +30,7 @@ pub struct Orchestrator {
     api: Arc<Api>,
     relay: Arc<Relay>,
     reaper: Arc<Reaper>,
+    intake: Option<Arc<Intake>>,
     drain: Duration,
 }
 
@@ -49,8 +51,13 @@ impl Orchestrator {
             prometheus: options.prometheus.clone(),
             settings: options.settings.clone(),
         };
+        let (intake, hold) = (options.intake.clone(), options.settings.intake_hold);
         let api = Arc::new(Api::new(options));
-        Self { api, relay: Arc::new(relay), reaper: Arc::new(reaper), drain }
+        let intake = intake.map(|options| {
+            let (clock, rng) = (api.clock.clone(), api.rng.clone());
+            Arc::new(Intake { options, requests: api.requests.clone(), clock, rng, hold })
+        });
+        Self { api, relay: Arc::new(relay), reaper: Arc::new(reaper), intake, drain }
     }
 
     /// For whoever writes events through another [`store::Store`] than ours; ours wakes the relay by
@@ -71,8 +78,15 @@ impl Orchestrator {
         let (relay, reaper) = (self.relay.clone(), self.reaper.clone());
         let relay = supervise("relay", stop_relay.clone(), move |stop| relay.clone().run(stop));
         let reaper = supervise("reaper", stop.clone(), move |stop| reaper.clone().run(stop));
+        let intake = self.intake.clone();
+        let intake =
+            intake.map(|intake| supervise("intake", stop.clone(), move |stop| intake.clone().run(stop)));
         let served = self.serve(listener, stop.clone()).await;
         stop.cancel();
+        // What it has recorded is still relayed below.
+        if let Some(intake) = intake {
+            let _ = intake.await;
+        }
         // A task that ends in another way than by its stop is started again, so these two just end.
         let _ = reaper.await;
         stop_relay.cancel();

@@ -4,8 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Result;
-use domain::Lane;
-use messages::Topology;
+use messages::{Origin, Topology};
 
 use crate::lab::{Lab, random_text};
 use crate::script::{self, report_drop};
@@ -42,10 +41,11 @@ impl TestTopology {
         let topology = self.topology();
         let mut command = Command::new(&self.script);
         command.args(["delete", &self.url]);
-        command.args(Lane::ALL.iter().map(|lane| format!("queue:{}", topology.queue(*lane))));
+        command.args(Origin::all().map(|origin| format!("queue:{}", topology.queue_of(origin))));
         let dead = topology.dead_letters();
         command.args([format!("queue:{dead}"), format!("exchange:{dead}")]);
-        command.arg(format!("exchange:{}", topology.workflows_exchange()));
+        let exchanges = [topology.workflows_exchange(), topology.requests_exchange()];
+        command.args(exchanges.map(|exchange| format!("exchange:{exchange}")));
         script::check(&mut command, b"").map(drop)
     }
 }

@@ -38,6 +38,8 @@ pub struct Cluster {
     pub workers: Vec<Farmhand>,
     pub parts: Parts,
     pub token: String,
+    /// Further environment of orchestrators and workers that are yet to be started.
+    pub server_env: Vec<(String, String)>,
     http: reqwest::Client,
     files: tempfile::TempDir,
     // After the processes, which use them.
@@ -97,6 +99,7 @@ impl Cluster {
             workers,
             parts,
             token: String::new(),
+            server_env: Vec::new(),
             http,
             files,
             _database: None,
@@ -156,6 +159,7 @@ impl Cluster {
             .env("FARMHAND_DATABASE_URGENT_CONNECTIONS", "1")
             .env("FARMHAND_AMQP_URL", &self.parts.amqp_url)
             .env("FARMHAND_AMQP_PREFIX", &self.parts.prefix)
+            .envs(self.server_env.clone())
     }
 
     /// A command as a person with the admin's token gives it.

@@ -30,8 +30,15 @@ impl Service {
     /// # Panics
     /// When the script fails: a test whose fault did not happen proves nothing.
     async fn call(&self, action: &str) {
+        self.call_with(action, &[]).await;
+    }
+
+    /// # Panics
+    /// As [`Self::call`].
+    async fn call_with(&self, action: &str, further: &[&str]) {
         let folder = self.folder.display().to_string();
-        let done = script::check_async(self.script.clone(), &[action, &folder, &self.place]).await;
+        let arguments = [&[action, &folder, &self.place], further].concat();
+        let done = script::check_async(self.script.clone(), &arguments).await;
         if let Err(error) = done {
             panic!("{} {action}: {error:#}", self.script.display());
         }
@@ -84,6 +91,14 @@ impl PrivateRabbit {
     /// Starts it again; returns when a login works.
     pub async fn resume(&self) {
         self.service.call("start").await;
+    }
+
+    /// Adds a user with a password of the same name and rights on the vhost `/`: regular expressions
+    /// of what may be configured, written, read. Gives the URL of its connections.
+    pub async fn add_user(&self, name: &str, [configure, write, read]: [&str; 3]) -> String {
+        self.service.call_with("ctl", &["add_user", name, name]).await;
+        self.service.call_with("ctl", &["set_permissions", name, configure, write, read]).await;
+        self.url.replace("guest:guest@", &format!("{name}:{name}@"))
     }
 
     /// A clean stop.

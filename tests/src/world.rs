@@ -307,6 +307,7 @@ async fn start_orchestrator(
         prometheus: recorder.handle(),
         embedded: true,
         known_directories: vec![DirectoryName::default()],
+        intake: None,
         settings: Settings {
             repeat_first_after: Duration::from_secs(2),
             repeat_every: Duration::from_millis(500),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use directory::{Directory, DirectoryWrite, ReadOnly};
 use domain::farm::HostActionsSpec;
-use domain::{DirectoryName, ErrorCode, FarmName, FarmSpec, Mode, Problem, Sid, WorkflowId};
+use domain::{DirectoryName, ErrorCode, FarmName, FarmSpec, Mode, Problem, Sid, WorkflowId, Write};
 use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -57,6 +57,7 @@ pub struct StepContext {
     farm_name: Option<FarmName>,
     farms: Option<Arc<dyn FarmsOnRecord>>,
     memo: Value,
+    written: Vec<Write>,
 }
 
 impl StepContext {
@@ -72,6 +73,7 @@ impl StepContext {
         let (lease, changed, memo) = (None, HashSet::new(), Value::Null);
         let (farm, sharing_group) = (None, Arc::default());
         let (farm_name, farms) = (None, None);
+        let written = Vec::new();
         Self {
             workflow_id,
             directory,
@@ -88,6 +90,7 @@ impl StepContext {
             farms,
             sharing_group,
             memo,
+            written,
         }
     }
 
@@ -192,6 +195,15 @@ impl StepContext {
 
     pub fn set_memo(&mut self, memo: Value) {
         self.memo = memo;
+    }
+
+    /// What the step at hand has written by now, in this attempt and in those before it.
+    pub fn written(&self) -> &[Write] {
+        &self.written
+    }
+
+    pub(crate) fn set_written(&mut self, writes: &[Write]) {
+        self.written = writes.to_vec();
     }
 
     /// Binds the context to a lease: no write is sent once it is lost.

@@ -18,7 +18,8 @@ pub async fn run(loaded: Loaded, name: String) -> Result<Exit, Failure> {
     let known_directories = known_directories(settings)?;
     let stop = shutdown::on_signals()?;
     let prometheus = telemetry::metrics()?;
-    let bus = broker.open(&name)?;
+    let opened = broker.open(&name)?;
+    let bus = opened.bus.clone();
     let store = tokio::select! {
         opened = database.open_when_there(settings.database.max_connections) => opened?,
         () = stop.cancelled() => return Ok(Exit::Done),
@@ -34,6 +35,7 @@ pub async fn run(loaded: Loaded, name: String) -> Result<Exit, Failure> {
         prometheus,
         embedded: false,
         known_directories,
+        intake: opened.intake(settings),
         settings: server::orchestrator_settings(settings),
     });
     tracing::info!(%address, database = database.shown, broker = broker.shown(), "the orchestrator is ready");

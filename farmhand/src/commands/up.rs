@@ -28,7 +28,8 @@ pub async fn run(loaded: Loaded, name: String, output: Output) -> Result<Exit, F
     let lock = data_dir::take(&settings.data_dir)?;
     let (database, broker) = (Database::of(settings)?, Broker::of(settings)?);
     let prometheus = telemetry::metrics()?;
-    let bus = broker.open(&name)?;
+    let opened = broker.open(&name)?;
+    let bus = opened.bus.clone();
     // Side by side: each waits for another thing (disk, handshake, network).
     let opening = async {
         tokio::try_join!(
@@ -49,6 +50,7 @@ pub async fn run(loaded: Loaded, name: String, output: Output) -> Result<Exit, F
         prometheus,
         embedded: directories.is_embedded(),
         known_directories: directories.names(),
+        intake: opened.intake(settings),
         settings: server::orchestrator_settings(settings),
     });
     wake_relay_for(&stores.urgent, orchestrator.outbox_signal());

@@ -23,7 +23,7 @@ pub async fn run(loaded: Loaded, name: String) -> Result<Exit, Failure> {
         let listener = probe::bind(address, "--listen or FARMHAND_WORKER_LISTEN").await?;
         tokio::spawn(probe::serve(listener, prometheus, stop.clone()));
     }
-    let bus = broker.open(&name)?;
+    let bus = broker.open(&name)?.bus;
     directories.all.iter().cloned().for_each(|one| drop(tokio::spawn(directories::report_health(one))));
     let (store, urgent_store) = tokio::select! {
         opened = stores(settings, &database) => opened?,

@@ -5,12 +5,33 @@ use std::sync::Arc;
 
 use messages::memory::MemoryBus;
 use messages::rabbitmq::{RabbitMqBus, RabbitMqOptions};
-use messages::{Bus, Topology};
+use messages::{Bus, Requests, Topology};
+use orchestrator::IntakeOptions;
 use secrecy::SecretString;
 
 use super::store::chain;
 use crate::config::{SecretUrl, Settings};
 use crate::failure::Failure;
+
+/// One connection to the broker, by its ports.
+pub struct Opened {
+    pub bus: Arc<dyn Bus>,
+    pub requests: Arc<dyn Requests>,
+}
+
+impl Opened {
+    fn of(bus: impl Bus + Requests) -> Self {
+        let bus = Arc::new(bus);
+        Self { bus: bus.clone(), requests: bus }
+    }
+
+    /// Who may ask for work over the broker; `None` where nobody may.
+    pub fn intake(&self, settings: &Settings) -> Option<IntakeOptions> {
+        let on = settings.intake.is_on(settings.amqp.is_configured());
+        let users = settings.intake.users.clone();
+        on.then(|| IntakeOptions { requests: self.requests.clone(), users })
+    }
+}
 
 /// Where the broker is. `None`: the in-process bus.
 pub struct Broker {
@@ -48,8 +69,8 @@ impl Broker {
     }
 
     /// Starts connecting; a broker that is away is waited for in the background.
-    pub fn open(&self, instance: &str) -> Result<Arc<dyn Bus>, Failure> {
-        let Some(url) = &self.url else { return Ok(Arc::new(MemoryBus::new())) };
+    pub fn open(&self, instance: &str) -> Result<Opened, Failure> {
+        let Some(url) = &self.url else { return Ok(Opened::of(MemoryBus::new())) };
         let mut options = RabbitMqOptions::new(SecretString::from(url.expose()));
         options.topology = self.topology.clone();
         options.ca_file.clone_from(&self.ca_file);
@@ -58,6 +79,6 @@ impl Broker {
             let hint = "check FARMHAND_AMQP_URL, amqp.ca_file and amqp.prefix";
             Failure::refused("invalid-configuration", chain(&error), hint)
         })?;
-        Ok(Arc::new(bus))
+        Ok(Opened::of(bus))
     }
 }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use directory::Directories;
-use domain::Lane;
+use domain::{HostAdapter, Lane};
 use messages::Bus;
 use store::Store;
 use workers::engine::{LaneOptions, Timing, Worker, WorkerOptions};
-use workers::hosts::Hosts;
+use workers::hosts::{Command, Hosts};
 use workers::{Environment, Registry};
 
 use super::{clock, rng};
@@ -24,6 +24,7 @@ pub struct LaneParts {
 }
 
 pub fn build(settings: &Settings, name: String, bus: Arc<dyn Bus>, parts: LaneParts) -> Worker {
+    let hosts = hosts(settings);
     let lanes = settings.worker.lanes.iter().map(|lane| {
         let (store, directories) = match lane {
             Lane::Urgent => (&parts.urgent_store, &parts.urgent_directories),
@@ -31,7 +32,7 @@ pub fn build(settings: &Settings, name: String, bus: Arc<dyn Bus>, parts: LanePa
         };
         let environment = Environment {
             directories: directories.clone(),
-            hosts: Hosts::default(),
+            hosts: hosts.clone(),
             clock: clock(),
             rng: rng(),
         };
@@ -55,4 +56,18 @@ pub fn build(settings: &Settings, name: String, bus: Arc<dyn Bus>, parts: LanePa
         timing,
         committers: 2,
     })
+}
+
+/// The adapters for hosts. A program that is configured can be named by a farm, also where it is
+/// not the default.
+fn hosts(settings: &Settings) -> Hosts {
+    let section = &settings.host_actions;
+    let hosts = Hosts::new(section.adapter, section.wave);
+    let Some((program, arguments)) = section.command.split_first() else { return hosts };
+    let handed_on = section.environment.iter();
+    let handed_on = handed_on.filter_map(|name| Some((name.into(), std::env::var_os(name)?)));
+    let command = Command::new(program, Duration::from_secs(section.timeout_seconds))
+        .arguments(arguments)
+        .environment(handed_on);
+    hosts.with(HostAdapter::Command, Arc::new(command))
 }

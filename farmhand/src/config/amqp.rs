@@ -32,6 +32,11 @@ impl Amqp {
         }
     }
 
+    /// Whether a broker is named.
+    pub fn is_configured(&self) -> bool {
+        self.url.is_some() || self.url_file.is_some()
+    }
+
     /// The URL, from the file where one is named. `None`: the in-process bus.
     pub fn url(&self) -> Result<Option<SecretUrl>, ConfigError> {
         let Some(path) = &self.url_file else { return Ok(self.url.clone()) };

@@ -9,6 +9,8 @@ use super::settings::Settings;
 pub enum Kind {
     Text,
     Integer,
+    /// `true` or `false`.
+    Switch,
     /// Separated by commas.
     List,
 }
@@ -141,6 +143,13 @@ pub const SETTINGS: &[Setting] = &[
         show: |s| Some(s.amqp.prefix.clone()),
     },
     Setting {
+        key: "intake.enabled",
+        env: "FARMHAND_INTAKE_ENABLED",
+        kind: Kind::Switch,
+        meaning: "whether requests are taken over AMQP; unset: if [intake.users] names anybody",
+        show: |s| s.intake.enabled.map(|enabled| enabled.to_string()),
+    },
+    Setting {
         key: "worker.name",
         env: "FARMHAND_WORKER_NAME",
         kind: Kind::Text,
@@ -195,6 +204,41 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Text,
         meaning: "how long a retired account stays disabled before it is deleted, where the request does not say",
         show: |s| Some(humantime::format_duration(s.lifecycle.cool_down).to_string()),
+    },
+    Setting {
+        key: "host_actions.adapter",
+        env: "FARMHAND_HOST_ACTIONS_ADAPTER",
+        kind: Kind::Text,
+        meaning: "how things are done on hosts where a farm says nothing: none, manual or command",
+        show: |s| Some(s.host_actions.adapter.to_string()),
+    },
+    Setting {
+        key: "host_actions.command",
+        env: "FARMHAND_HOST_ACTIONS_COMMAND",
+        kind: Kind::List,
+        meaning: "the program of the adapter command with its arguments",
+        show: |s| s.host_actions.program().map(|_| s.host_actions.command.join(",")),
+    },
+    Setting {
+        key: "host_actions.environment",
+        env: "FARMHAND_HOST_ACTIONS_ENVIRONMENT",
+        kind: Kind::List,
+        meaning: "variables that the program gets from the worker's environment; it sees no others",
+        show: |s| Some(s.host_actions.environment.join(",")),
+    },
+    Setting {
+        key: "host_actions.timeout_seconds",
+        env: "FARMHAND_HOST_ACTIONS_TIMEOUT_SECONDS",
+        kind: Kind::Integer,
+        meaning: "how long the program may take for one action before it is killed",
+        show: |s| Some(s.host_actions.timeout_seconds.to_string()),
+    },
+    Setting {
+        key: "host_actions.wave",
+        env: "FARMHAND_HOST_ACTIONS_WAVE",
+        kind: Kind::Integer,
+        meaning: "hosts at the same time, in each workflow, where a farm says nothing",
+        show: |s| Some(s.host_actions.wave.to_string()),
     },
     Setting {
         key: "client.url",

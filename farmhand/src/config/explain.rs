@@ -25,6 +25,16 @@ impl Loaded {
             meaning: setting.meaning,
         });
         let mut rows: Vec<Explained> = plain.collect();
+        rows.extend(self.settings.intake.users.iter().map(|(user, roles)| {
+            let key = format!("intake.users.{user}");
+            Explained {
+                value: Some(roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(",")),
+                source: self.origin(&key).to_string(),
+                environment: None,
+                meaning: "what RabbitMQ's user of that name may ask for over AMQP",
+                key,
+            }
+        }));
         for (name, directory) in &self.settings.directories {
             rows.extend(DIRECTORY_SETTINGS.iter().map(|setting| {
                 let key = format!("directories.{name}.{}", setting.key);

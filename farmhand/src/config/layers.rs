@@ -150,6 +150,11 @@ fn parse(name: &str, text: &str, kind: Kind) -> Result<Value, ConfigError> {
             .parse::<u64>()
             .map(Value::from)
             .map_err(|_| ConfigError::one(name, format!("{text:?} is no whole number"), "")),
+        Kind::Switch => text
+            .trim()
+            .parse::<bool>()
+            .map(Value::from)
+            .map_err(|_| ConfigError::one(name, format!("{text:?} is neither true nor false"), "")),
         Kind::List => {
             let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
             Ok(Value::from(items.map(Value::from).collect::<Vec<_>>()))

@@ -12,6 +12,8 @@ pub mod database;
 pub mod directory;
 mod error;
 pub mod explain;
+pub mod host_actions;
+pub mod intake;
 pub mod layers;
 pub mod lifecycle;
 pub mod log;

@@ -10,6 +10,8 @@ use super::amqp::Amqp;
 use super::client::Client;
 use super::database::Database;
 use super::directory::Directory;
+use super::host_actions::HostActions;
+use super::intake::Intake;
 use super::lifecycle::Lifecycle;
 use super::log::Log;
 use super::server::Server;
@@ -26,8 +28,10 @@ pub struct Settings {
     pub server: Server,
     pub database: Database,
     pub amqp: Amqp,
+    pub intake: Intake,
     pub directories: BTreeMap<String, Directory>,
     pub worker: Worker,
+    pub host_actions: HostActions,
     pub lifecycle: Lifecycle,
     pub client: Client,
     pub log: Log,
@@ -40,6 +44,7 @@ impl Settings {
         self.server.validate(&mut findings);
         self.database.validate(&mut findings);
         self.amqp.validate(&mut findings);
+        self.intake.validate(self.amqp.is_configured(), &mut findings);
         for (name, directory) in &self.directories {
             directory.validate(name, &mut findings);
         }
@@ -53,6 +58,7 @@ impl Settings {
             );
         }
         self.worker.validate(&mut findings);
+        self.host_actions.validate(&mut findings);
         self.lifecycle.validate(&mut findings);
         self.client.validate(&mut findings);
         self.log.validate(&mut findings);

@@ -229,3 +229,52 @@ fn an_empty_section_makes_a_directory_known_by_name() {
     assert!(loaded.settings.directories.values().all(directory::Directory::is_name_only));
     assert_eq!(loaded.settings.directories.keys().collect::<Vec<_>>(), ["a.b", "emea"]);
 }
+
+#[test]
+fn requests_over_amqp_are_taken_where_there_is_a_broker_and_somebody_is_named() {
+    let users = "[intake.users]\npipeline = ['operator', 'viewer']\n'a.b' = ['admin']\n";
+    let broker = ("FARMHAND_AMQP_URL", "amqp://mq");
+    let is_on = |environment: &[(&str, &str)], file| {
+        let settings = load(environment, file).expect("valid").settings;
+        settings.intake.is_on(settings.amqp.is_configured())
+    };
+    assert!(is_on(&[broker], Some(users)));
+    assert!(!is_on(&[], Some(users)), "nobody reaches the in-process bus");
+    assert!(!is_on(&[broker], None));
+    assert!(!is_on(&[broker, ("FARMHAND_INTAKE_ENABLED", "false")], Some(users)));
+    let loaded = load(&[broker], Some(users)).expect("valid");
+    let rows = loaded.explain();
+    let row = rows.iter().find(|row| row.key == "intake.users.pipeline").expect("shown");
+    assert_eq!(row.value.as_deref(), Some("viewer,operator"));
+    assert!(row.source.ends_with(":2"), "{}", row.source);
+
+    let text = refusal(&[("FARMHAND_INTAKE_ENABLED", "true")], None);
+    assert!(
+        text.contains("intake.users: names nobody") && text.contains("no broker is configured"),
+        "{text}"
+    );
+    assert!(refusal(&[broker, ("FARMHAND_INTAKE_ENABLED", "yes")], None).contains("neither true nor false"));
+    assert!(refusal(&[broker], Some("[intake.users]\np = []\n")).contains("intake.users.p: names no role"));
+    assert!(refusal(&[broker], Some("[intake.users]\np = ['boss']\n")).contains("boss"));
+}
+
+#[test]
+fn a_program_for_hosts_is_named_by_its_path_and_gets_no_secret_of_ours() {
+    let text = refusal(
+        &[("FARMHAND_HOST_ACTIONS_ADAPTER", "command"), ("FARMHAND_HOST_ACTIONS_TIMEOUT_SECONDS", "121")],
+        None,
+    );
+    assert!(text.contains("host_actions.command: is empty"), "{text}");
+    assert!(text.contains("121 is not within 1 to 120"), "{text}");
+    let text = refusal(
+        &[],
+        Some("[host_actions]\ncommand = ['act']\nenvironment = ['FARMHAND_DATABASE_URL', 'A=B']\n"),
+    );
+    for expected in ["absolute path", "FARMHAND_DATABASE_URL is not handed on", "A=B"] {
+        assert!(text.contains(expected), "{text}");
+    }
+    assert!(refusal(&[("FARMHAND_HOST_ACTIONS_ADAPTER", "magic")], None).contains("host_actions.adapter"));
+    let argv = "/opt/act,--ssh,me";
+    let loaded = load(&[("FARMHAND_HOST_ACTIONS_COMMAND", argv)], None).expect("valid");
+    assert_eq!(loaded.settings.host_actions.command, ["/opt/act", "--ssh", "me"]);
+}

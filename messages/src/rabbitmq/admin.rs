@@ -1,12 +1,12 @@
 //! What an administrator of the broker does behind our back. For uninstalling, and for tests.
 
-use domain::Lane;
 use lapin::options::{ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 
 use super::error::LinkError;
 use super::link::Link;
 use super::options::{RabbitMqOptions, Settings};
+use crate::bus::Origin;
 use crate::{BusError, RabbitMqOptionsError, Topology};
 
 /// Changes queues and exchanges from outside of a bus. Every call has a connection of its own.
@@ -53,11 +53,12 @@ impl RabbitMqAdmin {
     /// Deletes everything that a bus with these options declares.
     pub async fn delete_topology(&self) -> Result<(), BusError> {
         let topology = &self.settings.topology;
-        for lane in Lane::ALL {
-            self.delete_queue(&topology.queue(*lane)).await?;
+        for origin in Origin::all() {
+            self.delete_queue(&topology.queue_of(origin)).await?;
         }
         self.delete_queue(&topology.dead_letters()).await?;
         self.delete_exchange(&topology.workflows_exchange()).await?;
+        self.delete_exchange(&topology.requests_exchange()).await?;
         self.delete_exchange(&topology.dead_letters()).await
     }
 

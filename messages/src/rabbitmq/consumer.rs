@@ -1,4 +1,4 @@
-//! Consuming a lane: one task owns a connection, a channel and the subscription on it.
+//! Consuming a queue: one task owns a connection, a channel and the subscription on it.
 //!
 //! A subscription can be a corpse: when a queue is deleted and declared again within
 //! milliseconds, RabbitMQ (seen with 3.10.8) sends no `basic.cancel` but subscribes the channel to
@@ -13,11 +13,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::Lane;
 use futures::{FutureExt, StreamExt};
-use lapin::Acker;
 use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
 };
 use lapin::types::{FieldTable, ShortString};
+use lapin::{Acker, BasicProperties};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -27,7 +27,8 @@ use tracing::Span;
 use super::error::LinkError;
 use super::link::{Core, Link, Pauses, establish};
 use super::publisher::{Message, Publisher};
-use crate::bus::{Consumer, Delivery, Settle};
+use crate::bus::{Consumer, Delivery, Origin, Settle};
+use crate::requests::{Asker, RequestConsumer, RequestDelivery};
 use crate::{BusError, Topology};
 
 /// How long a subscription that brings nothing is trusted.
@@ -36,22 +37,27 @@ const RENEWAL: Duration = Duration::from_secs(300);
 const SETTLE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Starts consuming; the task lives until the consumer or the bus is gone.
-pub(super) fn start(core: &Arc<Core>, publisher: &Publisher, lane: Lane, prefetch: u16) -> RabbitMqConsumer {
+pub(super) fn start(
+    core: &Arc<Core>,
+    publisher: &Publisher,
+    origin: Origin,
+    prefetch: u16,
+) -> RabbitMqConsumer {
     let (arrivals, arrived) = mpsc::unbounded_channel();
     let (cancel, cut) = (CancellationToken::new(), CancellationToken::new());
     let task = ConsumerTask {
         core: core.clone(),
         publisher: publisher.clone(),
-        lane,
+        origin,
         prefetch,
-        role: format!("{lane} {}", core.number()),
+        role: format!("{origin} {}", core.number()),
         cancel: cancel.clone(),
         cut: cut.clone(),
     };
     core.tasks.spawn(task.run(arrivals));
     RabbitMqConsumer {
         core: core.clone(),
-        lane,
+        origin,
         arrived,
         waiting: None,
         permits: Arc::new(Semaphore::new(usize::from(prefetch))),
@@ -60,10 +66,10 @@ pub(super) fn start(core: &Arc<Core>, publisher: &Publisher, lane: Lane, prefetc
     }
 }
 
-/// The consumer's side of the port.
+/// The consumer's side of the ports.
 pub(super) struct RabbitMqConsumer {
     core: Arc<Core>,
-    lane: Lane,
+    origin: Origin,
     arrived: mpsc::UnboundedReceiver<Arrived>,
     /// Taken from the channel, but not handed out yet.
     waiting: Option<Arrived>,
@@ -74,9 +80,8 @@ pub(super) struct RabbitMqConsumer {
     cut: CancellationToken,
 }
 
-#[async_trait]
-impl Consumer for RabbitMqConsumer {
-    async fn next(&mut self) -> Option<Delivery> {
+impl RabbitMqConsumer {
+    async fn take(&mut self) -> Option<Taken> {
         loop {
             if self.core.closing.is_cancelled() {
                 return None;
@@ -92,9 +97,41 @@ impl Consumer for RabbitMqConsumer {
             // One of a lost channel comes again; working on it now would be working twice.
             let fresh = self.waiting.take().filter(|arrived| !arrived.is_stale());
             if let Some(arrived) = fresh {
-                return arrived.hand_out(self.lane, permit);
+                return arrived.hand_out(self.origin, permit);
             }
         }
+    }
+}
+
+/// A lane's events.
+pub(super) struct LaneConsumer {
+    lane: Lane,
+    inner: RabbitMqConsumer,
+}
+
+impl LaneConsumer {
+    pub fn new(lane: Lane, inner: RabbitMqConsumer) -> Self {
+        Self { lane, inner }
+    }
+}
+
+#[async_trait]
+impl Consumer for LaneConsumer {
+    async fn next(&mut self) -> Option<Delivery> {
+        let Taken { body, redelivered, settle, .. } = self.inner.take().await?;
+        Some(Delivery::new(self.lane, body, redelivered, settle))
+    }
+
+    async fn cancel(&mut self) {
+        self.inner.cancel.cancel();
+    }
+}
+
+#[async_trait]
+impl RequestConsumer for RabbitMqConsumer {
+    async fn next(&mut self) -> Option<RequestDelivery> {
+        let Taken { body, asker, redelivered, settle } = self.take().await?;
+        Some(RequestDelivery::new(body, asker, redelivered, settle))
     }
 
     async fn cancel(&mut self) {
@@ -110,9 +147,18 @@ impl Drop for RabbitMqConsumer {
     }
 }
 
-/// A delivery that nobody has yet. Dropped, it goes back to the lane.
+/// A delivery on its way into somebody's hands.
+struct Taken {
+    body: Vec<u8>,
+    asker: Asker,
+    redelivered: bool,
+    settle: Box<RabbitMqSettle>,
+}
+
+/// A delivery that nobody has yet. Dropped, it goes back to the queue.
 struct Arrived {
     body: Vec<u8>,
+    asker: Asker,
     redelivered: bool,
     settle: Option<Box<RabbitMqSettle>>,
 }
@@ -122,15 +168,16 @@ impl Arrived {
         self.settle.as_ref().is_none_or(|settle| settle.acker.poisoned())
     }
 
-    fn hand_out(mut self, lane: Lane, permit: OwnedSemaphorePermit) -> Option<Delivery> {
+    fn hand_out(mut self, origin: Origin, permit: OwnedSemaphorePermit) -> Option<Taken> {
         let mut settle = self.settle.take()?;
         settle.permit = Some(permit);
         let event_id = settle.message_id.as_ref().map(ShortString::as_str).unwrap_or_default();
         settle.span = tracing::debug_span!(
-            parent: None, "amqp.consume", %lane, event_id, redelivered = self.redelivered,
+            parent: None, "amqp.consume", %origin, event_id, redelivered = self.redelivered,
             outcome = tracing::field::Empty
         );
-        Some(Delivery::new(lane, std::mem::take(&mut self.body), self.redelivered, settle))
+        let (body, asker) = (std::mem::take(&mut self.body), std::mem::take(&mut self.asker));
+        Some(Taken { body, asker, redelivered: self.redelivered, settle })
     }
 }
 
@@ -145,7 +192,7 @@ impl Drop for Arrived {
 struct ConsumerTask {
     core: Arc<Core>,
     publisher: Publisher,
-    lane: Lane,
+    origin: Origin,
     prefetch: u16,
     role: String,
     /// No new deliveries, but those handed out may be settled.
@@ -167,7 +214,8 @@ impl ConsumerTask {
         let mut connected_before = false;
         while let Some((mut link, subscription)) = self.subscribe(&mut pauses).await {
             if connected_before {
-                metrics::counter!("farmhand_bus_reconnects_total", "link" => self.lane.as_str()).increment(1);
+                metrics::counter!("farmhand_bus_reconnects_total", "link" => self.origin.as_str())
+                    .increment(1);
             }
             connected_before = true;
             // Those of a lost channel cannot be settled any more and need no waiting for.
@@ -193,7 +241,7 @@ impl ConsumerTask {
     /// A subscription on a connection of its own; `None` when nobody wants it any more.
     async fn subscribe(&self, pauses: &mut Pauses) -> Option<(Link, lapin::Consumer)> {
         let verdict = watch::Sender::new(None);
-        let open = || open(self.core.clone(), self.role.clone(), self.lane, self.prefetch).boxed();
+        let open = || open(self.core.clone(), self.role.clone(), self.origin, self.prefetch).boxed();
         tokio::select! {
             biased;
             () = self.stopped() => None,
@@ -274,18 +322,38 @@ impl ConsumerTask {
             span: Span::none(),
             _held: held,
         };
-        Arrived { body: delivery.data, redelivered: delivery.redelivered, settle: Some(Box::new(settle)) }
+        let asker = match self.origin {
+            Origin::Lane(_) => Asker::default(),
+            Origin::Intake => asker(&delivery.properties),
+        };
+        Arrived {
+            body: delivery.data,
+            asker,
+            redelivered: delivery.redelivered,
+            settle: Some(Box::new(settle)),
+        }
+    }
+}
+
+fn asker(properties: &BasicProperties) -> Asker {
+    let text =
+        |text: &Option<ShortString>| text.as_ref().map(ToString::to_string).filter(|text| !text.is_empty());
+    Asker {
+        user_id: text(properties.user_id()),
+        reply_to: text(properties.reply_to()),
+        correlation_id: text(properties.correlation_id()),
+        message_id: text(properties.message_id()),
     }
 }
 
 async fn open(
     core: Arc<Core>,
     role: String,
-    lane: Lane,
+    origin: Origin,
     prefetch: u16,
 ) -> Result<(Link, lapin::Consumer), LinkError> {
     let link = Link::open(&core, &role).await?;
-    let queue = core.settings.topology.queue(lane);
+    let queue = core.settings.topology.queue_of(origin);
     link.channel.basic_qos(prefetch, BasicQosOptions::default()).await.map_err(LinkError::opening)?;
     let arguments = FieldTable::default();
     let options = BasicConsumeOptions::default();
@@ -341,14 +409,14 @@ impl Settle for RabbitMqSettle {
         self.finish("nack", self.acker.nack(requeue())).await
     }
 
-    async fn dead_letter(self: Box<Self>, lane: Lane, body: &[u8], reason: &str) -> Result<(), BusError> {
-        let message = Message::dead(self.topology(), lane, self.message_id.clone(), body, reason);
+    async fn dead_letter(self: Box<Self>, origin: Origin, body: &[u8], reason: &str) -> Result<(), BusError> {
+        let message = Message::dead(self.topology(), origin, self.message_id.clone(), body, reason);
         if let Err(error) = self.publisher.publish(message).await {
-            // Not buried, so not done with: back to the lane rather than held for ever.
+            // Not buried, so not done with: back to the queue rather than held for ever.
             self.dropped();
             return Err(error);
         }
-        metrics::counter!("farmhand_bus_dead_letters_total", "lane" => lane.as_str()).increment(1);
+        metrics::counter!("farmhand_bus_dead_letters_total", "lane" => origin.as_str()).increment(1);
         self.finish("dead letter", self.acker.ack(BasicAckOptions::default())).await
     }
 

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use domain::Lane;
 use lapin::Channel;
 use lapin::message::Delivery;
 use lapin::options::{BasicGetOptions, BasicNackOptions, QueueDeclareOptions};
@@ -11,15 +10,16 @@ use lapin::types::{AMQPValue, FieldTable};
 use super::error::LinkError;
 use super::link::Core;
 use super::publisher::Publisher;
-use crate::topology::{DEAD_LETTER_LANE, DEAD_LETTER_REASON, delivery_limit_reason};
+use crate::bus::Origin;
+use crate::topology::{DEAD_LETTER_ORIGIN, DEAD_LETTER_REASON, delivery_limit_reason};
 use crate::{BusError, DeadLetter, Topology};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const REPLY_SUCCESS: u16 = 200;
 const NOT_FOUND: u16 = 404;
 
-pub(super) async fn depth(core: &Core, publisher: &Publisher, lane: Lane) -> Result<u64, BusError> {
-    let queue = core.settings.topology.queue(lane);
+pub(super) async fn depth(core: &Core, publisher: &Publisher, origin: Origin) -> Result<u64, BusError> {
+    let queue = core.settings.topology.queue_of(origin);
     on_channel(publisher, &queue, async |channel| {
         let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let found = channel.queue_declare(queue.as_str().into(), options, FieldTable::default()).await?;
@@ -57,7 +57,7 @@ pub(super) async fn peek(
 
 /// Runs on a channel that dies with the question: a missing queue closes the channel it was asked
 /// for on, and what was got and not given back must not stay with us.
-async fn on_channel<T>(
+pub(super) async fn on_channel<T>(
     publisher: &Publisher,
     queue: &str,
     question: impl AsyncFnOnce(&Channel) -> lapin::Result<T>,
@@ -89,10 +89,10 @@ fn dead_letter(topology: &Topology, delivery: &Delivery) -> DeadLetter {
     let reason = string(headers, DEAD_LETTER_REASON)
         .or_else(|| death.and_then(|death| string(death, "reason")).map(|reason| explain(&reason)))
         .unwrap_or_else(|| "no reason was given".to_owned());
-    let lane = string(headers, DEAD_LETTER_LANE)
-        .and_then(|text| text.parse().ok())
-        .or_else(|| lane_of(topology, &string(death?, "queue")?));
-    DeadLetter { lane, reason, body: delivery.data.clone() }
+    let origin = string(headers, DEAD_LETTER_ORIGIN)
+        .and_then(|text| Origin::parse(&text))
+        .or_else(|| origin_of(topology, &string(death?, "queue")?));
+    DeadLetter { origin, reason, body: delivery.data.clone() }
 }
 
 fn newest_death(headers: &FieldTable) -> Option<&FieldTable> {
@@ -115,8 +115,8 @@ fn explain(reason: &str) -> String {
     }
 }
 
-fn lane_of(topology: &Topology, queue: &str) -> Option<Lane> {
-    Lane::ALL.iter().copied().find(|lane| topology.queue(*lane) == queue)
+fn origin_of(topology: &Topology, queue: &str) -> Option<Origin> {
+    Origin::all().find(|origin| topology.queue_of(*origin) == queue)
 }
 
 fn string(table: &FieldTable, key: &str) -> Option<String> {
@@ -129,6 +129,7 @@ fn string(table: &FieldTable, key: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use domain::Lane;
     use lapin::BasicProperties;
     use lapin::types::{FieldArray, LongString};
 
@@ -145,12 +146,15 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_of_ours_says_its_reason_and_lane() {
+    fn a_letter_of_ours_says_its_reason_and_origin() {
         let mut headers = FieldTable::default();
         headers.insert(DEAD_LETTER_REASON.into(), text("no JSON"));
-        headers.insert(DEAD_LETTER_LANE.into(), text("checks"));
-        let expected =
-            DeadLetter { lane: Some(Lane::Checks), reason: "no JSON".to_owned(), body: b"body".to_vec() };
+        headers.insert(DEAD_LETTER_ORIGIN.into(), text("checks"));
+        let expected = DeadLetter {
+            origin: Some(Origin::Lane(Lane::Checks)),
+            reason: "no JSON".to_owned(),
+            body: b"body".to_vec(),
+        };
         assert_eq!(letter(headers), expected);
     }
 
@@ -165,14 +169,17 @@ mod tests {
             AMQPValue::FieldArray(FieldArray::from(vec![AMQPValue::FieldTable(death)])),
         );
         let letter = letter(headers);
-        assert_eq!((letter.lane, letter.reason), (Some(Lane::Urgent), delivery_limit_reason()));
+        assert_eq!(
+            (letter.origin, letter.reason),
+            (Some(Origin::Lane(Lane::Urgent)), delivery_limit_reason())
+        );
     }
 
     #[test]
     fn a_letter_of_somebody_else_is_shown_all_the_same() {
         let mut headers = FieldTable::default();
         headers.insert("x-death".into(), text("nonsense"));
-        assert_eq!(letter(headers).lane, None);
+        assert_eq!(letter(headers).origin, None);
         assert_eq!(letter(FieldTable::default()).reason, "no reason was given");
     }
 }

@@ -12,6 +12,9 @@ use crate::topology::DELIVERY_LIMIT;
 /// drops what was given back more than 20 times unless told otherwise; 3.10 knows no "never".
 const DEAD_DELIVERY_LIMIT: i32 = i32::MAX;
 
+/// The binding of a topic exchange that lets everything through: requests come with any key.
+const EVERY_KEY: &str = "#";
+
 pub(super) async fn topology(channel: &Channel, topology: &Topology) -> lapin::Result<()> {
     let exchange = topology.workflows_exchange();
     let dead = topology.dead_letters();
@@ -24,7 +27,10 @@ pub(super) async fn topology(channel: &Channel, topology: &Topology) -> lapin::R
         declare_queue(channel, &queue, lane_arguments(&dead)).await?;
         bind(channel, &queue, &exchange, &topology.routing_key(*lane)).await?;
     }
-    Ok(())
+    let (requests, intake) = (topology.requests_exchange(), topology.intake());
+    declare_exchange(channel, &requests, ExchangeKind::Topic).await?;
+    declare_queue(channel, &intake, lane_arguments(&dead)).await?;
+    bind(channel, &intake, &requests, EVERY_KEY).await
 }
 
 async fn declare_exchange(channel: &Channel, name: &str, kind: ExchangeKind) -> lapin::Result<()> {

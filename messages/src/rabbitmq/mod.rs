@@ -11,6 +11,7 @@
 //! * RabbitMQ 3.10 or newer is needed (at-least-once dead lettering of quorum queues).
 
 mod admin;
+mod asker;
 mod consumer;
 mod dead;
 mod declare;
@@ -19,6 +20,7 @@ mod health;
 mod link;
 mod options;
 mod publisher;
+mod reply;
 
 use std::fmt;
 use std::sync::Arc;
@@ -29,8 +31,10 @@ use domain::Lane;
 use tokio::sync::watch;
 use tracing::Instrument;
 
-use crate::bus::{Bus, BusError, BusHealth, Consumer, DeadLetter};
+use crate::bus::{Bus, BusError, BusHealth, Consumer, DeadLetter, Origin};
+use crate::requests::{Reply, RequestConsumer, Requests};
 pub use admin::RabbitMqAdmin;
+pub use asker::{DIRECT_REPLY_TO, RabbitMqAsker};
 use link::Core;
 pub use options::{RabbitMqOptions, RabbitMqOptionsError};
 use publisher::{Message, Publisher};
@@ -85,12 +89,13 @@ impl Bus for RabbitMqBus {
 
     async fn consume(&self, lane: Lane, prefetch: u16) -> Result<Box<dyn Consumer>, BusError> {
         self.core.ensure_open()?;
-        Ok(Box::new(consumer::start(&self.core, &self.publisher, lane, prefetch.max(1))))
+        let consumer = consumer::start(&self.core, &self.publisher, Origin::Lane(lane), prefetch.max(1));
+        Ok(Box::new(consumer::LaneConsumer::new(lane, consumer)))
     }
 
     async fn depth(&self, lane: Lane) -> Result<u64, BusError> {
         self.core.ensure_open()?;
-        dead::depth(&self.core, &self.publisher, lane).await
+        dead::depth(&self.core, &self.publisher, Origin::Lane(lane)).await
     }
 
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, BusError> {
@@ -109,5 +114,28 @@ impl Bus for RabbitMqBus {
         if tokio::time::timeout(patience, self.core.tasks.wait()).await.is_err() {
             tracing::warn!("the message broker did not let us close in {patience:?}; going without");
         }
+    }
+}
+
+#[async_trait]
+impl Requests for RabbitMqBus {
+    async fn consume_requests(&self, prefetch: u16) -> Result<Box<dyn RequestConsumer>, BusError> {
+        self.core.ensure_open()?;
+        Ok(Box::new(consumer::start(&self.core, &self.publisher, Origin::Intake, prefetch.max(1))))
+    }
+
+    async fn reply(&self, reply: &Reply) -> Result<(), BusError> {
+        self.core.ensure_open()?;
+        let span = tracing::debug_span!("amqp.reply", to = reply.to);
+        reply::publish(&self.publisher, reply).instrument(span).await
+    }
+
+    async fn requests_waiting(&self) -> Result<u64, BusError> {
+        self.core.ensure_open()?;
+        dead::depth(&self.core, &self.publisher, Origin::Intake).await
+    }
+
+    fn takes_replies(&self, queue: &str, user_id: &str) -> bool {
+        self.core.settings.topology.takes_replies(queue, user_id)
     }
 }

@@ -23,15 +23,16 @@ use domain::Lane;
 
 use super::error::LinkError;
 use super::link::{Core, Link, Pauses, establish};
+use crate::bus::Origin;
 use crate::envelope::{self, CONTENT_TYPE};
-use crate::topology::{DEAD_LETTER_LANE, DEAD_LETTER_REASON};
+use crate::topology::{DEAD_LETTER_ORIGIN, DEAD_LETTER_REASON};
 use crate::{BusError, Topology};
 
 /// Publishes under way at most; more wait their turn.
 const WINDOW: usize = 2_048;
 /// Commands taken from the queue at once.
 const BATCH: usize = 128;
-const PERSISTENT: u8 = 2;
+pub(super) const PERSISTENT: u8 = 2;
 /// The name of the publishing connection.
 const ROLE: &str = "publish";
 
@@ -59,10 +60,16 @@ impl Message {
         }
     }
 
-    pub fn dead(topology: &Topology, lane: Lane, id: Option<ShortString>, body: &[u8], reason: &str) -> Self {
+    pub fn dead(
+        topology: &Topology,
+        origin: Origin,
+        id: Option<ShortString>,
+        body: &[u8],
+        reason: &str,
+    ) -> Self {
         let mut headers = FieldTable::default();
         headers.insert(DEAD_LETTER_REASON.into(), text(reason));
-        headers.insert(DEAD_LETTER_LANE.into(), text(lane.as_str()));
+        headers.insert(DEAD_LETTER_ORIGIN.into(), text(origin.as_str()));
         Self {
             exchange: topology.dead_letters(),
             routing_key: String::new(),

@@ -73,7 +73,7 @@ pub(crate) async fn submit(
     let AskQuery { plan, reason } = query.into();
     // A value that is no text is no key of ours either: it is refused with the others.
     let key = headers.get(IDEMPOTENCY_KEY).map(|value| value.to_str().unwrap_or_default().to_owned());
-    let ask = Ask { plan, reason, idempotency_key: key };
+    let ask = Ask { plan, reason, idempotency_key: key, traceparent: None };
     let taken = api.requests.submit(request, ask, &caller.principal).await?;
     let mut response = accepted(&taken.workflow);
     if taken.replayed {

@@ -83,6 +83,7 @@ pub(crate) fn options(store: Store, clock: Arc<ManualClock>) -> OrchestratorOpti
         prometheus: PrometheusBuilder::new().build_recorder().handle(),
         embedded: true,
         known_directories: vec![DirectoryName::default()],
+        intake: None,
         settings: Settings { watch_every: Duration::from_millis(5), ..Settings::default() },
     }
 }

@@ -63,6 +63,8 @@ pub(crate) struct Ask {
     pub reason: Option<String>,
     /// The same key with the same request gives the same workflow, however often it is asked.
     pub idempotency_key: Option<String>,
+    /// Where the asker's trace is not that of the current span.
+    pub traceparent: Option<String>,
 }
 
 /// A request that was taken.
@@ -76,7 +78,6 @@ pub(crate) struct Accepted {
 impl Request {
     /// A request out of its parts, as a message holds them: `body` is what the HTTP API takes as
     /// its body, for `deploy` and `update` the manifest.
-    #[allow(dead_code, reason = "for requests that come as messages")]
     pub(crate) fn parse(kind: &str, farm: Option<FarmRef>, body: &[u8]) -> Result<Self, Refusal> {
         let named = || {
             farm.clone().ok_or_else(|| {
@@ -153,7 +154,6 @@ pub(crate) fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     form::parse_json(bytes).map_err(|violation| malformed(ErrorCode::InvalidRequest, "body", violation))
 }
 
-#[allow(dead_code, reason = "for requests that come as messages")]
 fn manifest(bytes: &[u8]) -> Result<FarmManifest, Refusal> {
     form::parse_json(bytes).map_err(|violation| malformed(ErrorCode::InvalidManifest, "manifest", violation))
 }
@@ -202,6 +202,7 @@ impl Requests {
                 let mut new = self.new_workflow(request, judged, by).await?;
                 new.mode = if ask.plan { Mode::Plan } else { Mode::Apply };
                 new.reason = reason;
+                new.traceparent = new.traceparent.or(ask.traceparent);
                 // A dry run asks what would happen; it puts no farm on record.
                 new.farm_spec = new.farm_spec.filter(|_| !ask.plan);
                 self.store.submit(new, key).await?

@@ -127,7 +127,7 @@ async fn the_same_key_of_two_principals_or_for_a_dry_run_is_not_the_same_request
     let request = Request::parse("decommission", farm("itfarm1"), b"").expect("valid");
     let ask = |plan, by: &str| {
         let by = Principal { name: by.to_owned(), ..principal(&[Role::Operator]) };
-        let ask = Ask { plan, idempotency_key: Some("k".to_owned()), reason: None };
+        let ask = Ask { plan, idempotency_key: Some("k".to_owned()), ..Ask::default() };
         let requests = world.api.requests.clone();
         let request = request.clone();
         async move { requests.submit(&request, ask, &by).await }

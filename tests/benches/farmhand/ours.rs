@@ -95,6 +95,7 @@ impl Ours {
             prometheus: meters.0.clone(),
             embedded: false,
             known_directories: vec![DirectoryName::default()],
+            intake: None,
             settings: Settings::default(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await?;

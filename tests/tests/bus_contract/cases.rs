@@ -101,8 +101,11 @@ pub async fn a_message_that_is_given_back_for_ever_becomes_a_dead_letter(bus: Sh
         assert_eq!(delivery.redelivered, number > 0);
         delivery.nack().await.expect("given back");
     }
-    let expected =
-        DeadLetter { lane: Some(Lane::Urgent), reason: delivery_limit_reason(), body: b"poison".to_vec() };
+    let expected = DeadLetter {
+        origin: Some(Origin::Lane(Lane::Urgent)),
+        reason: delivery_limit_reason(),
+        body: b"poison".to_vec(),
+    };
     eventually("it is a dead letter", async || {
         bus.dead_letters(10).await.ok() == Some(vec![expected.clone()])
     })
@@ -118,7 +121,7 @@ pub async fn a_dead_letter_keeps_body_and_reason_however_often_it_is_looked_at(b
         bus.publish(Lane::Checks, "id", &body).await.expect("published");
         let reason = format!("no JSON: \"ä\" {number}");
         take(&mut consumer).await.dead_letter(&reason).await.expect("buried");
-        expected.push(DeadLetter { lane: Some(Lane::Checks), reason, body });
+        expected.push(DeadLetter { origin: Some(Origin::Lane(Lane::Checks)), reason, body });
     }
     for _ in 0..25 {
         eventually("all three are seen, in order", async || {

@@ -13,7 +13,7 @@ use futures::FutureExt;
 use futures::future::join_all;
 use messages::topology::{DELIVERY_LIMIT, delivery_limit_reason};
 use messages::{
-    Bus, BusError, BusHealth, Consumer, DeadLetter, Delivery, MemoryBus, RabbitMqAdmin, RabbitMqBus,
+    Bus, BusError, BusHealth, Consumer, DeadLetter, Delivery, MemoryBus, Origin, RabbitMqAdmin, RabbitMqBus,
     RabbitMqOptions, Topology,
 };
 
@@ -62,6 +62,42 @@ async fn depth_becomes(bus: &Shared, lane: Lane, depth: u64) {
 }
 
 mod cases;
+
+mod requests;
+
+macro_rules! request_contract {
+    ($($case:ident,)*) => {
+        mod requests_in_memory {
+            use super::*;
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                requests::$case(requests::Desk::in_memory()).await;
+            })*
+        }
+        mod requests_on_rabbitmq {
+            use super::*;
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                on_broker(async |broker| requests::$case(requests::Desk::on(broker).await).await).await;
+            })*
+        }
+    };
+}
+
+request_contract! {
+    a_request_comes_with_who_asks_and_is_gone_after_the_ack,
+    a_request_without_a_user_is_from_nobody,
+    a_request_that_is_given_back_or_dropped_comes_again_and_says_so,
+    requests_keep_their_order_and_no_more_than_the_prefetch_are_in_hand,
+    a_refused_request_is_kept_with_the_reason,
+    of_a_request_that_is_too_large_the_beginning_is_kept,
+    a_request_that_is_given_back_for_ever_becomes_a_dead_letter,
+    a_reply_reaches_its_asker_with_the_askers_mark,
+    a_reply_to_an_asker_who_is_gone_is_no_error,
+    requests_and_lanes_are_separate,
+    a_cancelled_intake_ends_and_what_it_handed_out_can_be_settled,
+    a_closed_bus_ends_the_intake,
+}
 
 macro_rules! contract {
     ($($case:ident,)*) => {

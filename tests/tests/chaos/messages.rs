@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::{Cause, Clock, Lane, SystemClock, SystemRng, WorkflowId, WorkflowKind, WorkflowState};
-use messages::{Bus, DeadLetter, Envelope, RabbitMqBus, RabbitMqOptions, WorkflowEvent};
+use messages::{Bus, DeadLetter, Envelope, Origin, RabbitMqBus, RabbitMqOptions, WorkflowEvent};
 use secrecy::SecretString;
 use tests::cluster::{Cluster, deployed, manifest, whole};
 use tests::lab::{Cleanup, Lab};
@@ -106,7 +106,7 @@ async fn malformed_and_forged_messages_are_dead_lettered_with_a_reason_and_chang
     for (body, reason) in &forged {
         let letter = letters.iter().find(|letter| letter.body == *body).expect("the body as it came");
         assert!(letter.reason.contains(reason), "{reason}: {}", letter.reason);
-        assert_eq!(letter.lane, Some(Lane::Lifecycle));
+        assert_eq!(letter.origin, Some(Origin::Lane(Lane::Lifecycle)));
     }
     assert!(letters.iter().any(|letter| letter.reason.contains(&nobody.to_string())), "{letters:?}");
     assert_eq!((cluster.query(dump), names.found().expect("the DC answers")), before);

@@ -1,5 +1,7 @@
 //! Host actions of a step, in bounded waves; every answer is durable before the next wave.
 
+use std::time::Duration;
+
 use domain::farm::HostActionsSpec;
 use domain::{ErrorCode, HostTask, HostTaskState, HostWork, Problem, StepRecord, WaitReason};
 use futures::future::join_all;
@@ -47,8 +49,10 @@ impl Run<'_> {
         adapter: &dyn HostActions,
     ) -> Result<(), Stop> {
         let tasks = &mut record.outcome.get_or_insert_default().hosts;
-        let asked = wave.iter().filter_map(|at| tasks.get(*at)).map(|task| ask(&task.work, adapter));
-        let answers = join_all(asked).await;
+        // A wave begins in the first half of a step's time and must end within it.
+        let limit = self.shared.timing.step * 2 / 5;
+        let asked = wave.iter().filter_map(|at| tasks.get(*at));
+        let answers = join_all(asked.map(|task| ask_within(limit, &task.work, adapter))).await;
         let now = self.shared.clock.now();
         for (at, answer) in wave.iter().zip(answers) {
             let Some(task) = tasks.get_mut(*at) else { continue };
@@ -81,6 +85,14 @@ impl Run<'_> {
         };
         wait.into()
     }
+}
+
+/// Several actions on one host may together take longer than each may alone.
+async fn ask_within(limit: Duration, work: &HostWork, adapter: &dyn HostActions) -> HostAnswer {
+    let answer = tokio::time::timeout(limit, ask(work, adapter)).await;
+    answer.unwrap_or_else(|_| HostAnswer::Failed {
+        detail: format!("the actions together took longer than {} s and were stopped", limit.as_secs()),
+    })
 }
 
 /// One action after the other; the first that does not succeed ends it.

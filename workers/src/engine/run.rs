@@ -280,6 +280,7 @@ impl Run<'_> {
         if !plan.host_actions.is_empty() {
             self.act_on_hosts(record, &plan.host_actions).await?;
         }
+        self.cx.set_written(record.outcome.as_ref().map_or(&[], |outcome| &outcome.writes));
         let verified = step.verify(&self.cx, &plan).await?;
         let outcome = record.outcome.get_or_insert_default();
         outcome.output = verified.output;

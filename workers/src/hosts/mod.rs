@@ -4,6 +4,7 @@
 //! every answer with the step. An adapter that cannot answer at once says so; the workflow then
 //! waits until somebody brings the answer (a person today, an agent on the host later).
 
+mod command;
 mod manual;
 
 use std::collections::HashMap;
@@ -14,6 +15,7 @@ use async_trait::async_trait;
 use domain::farm::HostActionsSpec;
 use domain::{HostAction, HostAdapter};
 
+pub use command::Command;
 pub use manual::Manual;
 
 /// What came of asking.

@@ -1,8 +1,9 @@
 //! `deploy`: a farm comes into being.
 //!
 //! Everything that can go wrong is looked for first, then group, members and account are made or
-//! adopted on one DC, and at last every writable DC is seen to have them. Deploying again what
-//! stands changes nothing.
+//! adopted on one DC, then every writable DC is seen to have them, and at last the account is
+//! installed on the hosts that were let in, where an adapter for that is configured. Deploying
+//! again what stands changes nothing.
 
 use std::sync::Arc;
 
@@ -16,6 +17,8 @@ use crate::steps::ensure_gmsa::{self, AccountOutput, EnsureGmsa};
 use crate::steps::ensure_group::{self, EnsureGroup, GroupOutput};
 use crate::steps::ensure_members::EnsureMembers;
 use crate::steps::gmsa::Reader;
+use crate::steps::install_on_hosts::{self, InstallOnHosts};
+use crate::steps::on_hosts::OnHostsOutput;
 use crate::steps::outputs::{count, to_value};
 use crate::steps::preflight::{self, HostTarget, Preflight, PreflightOutput};
 use crate::steps::verify_everywhere::{self, EverywhereOutput, Seen, VerifyEverywhere};
@@ -38,6 +41,7 @@ pub fn runbook() -> Runbook {
             Arc::new(EnsureMembers),
             Arc::new(EnsureGmsa),
             Arc::new(VerifyEverywhere),
+            Arc::new(InstallOnHosts),
         ],
         result,
     }
@@ -57,6 +61,8 @@ struct Deployed {
     /// Whom the account's reader list names.
     readers: Vec<Reader>,
     access_takes_effect: &'static str,
+    /// On how many hosts Farmhand installed the account; each of them can fetch the password.
+    installed_on_hosts: usize,
     /// With the true rollover, which is counted in slots of ten hours.
     managed_password_interval: String,
     domain_controllers: Vec<Seen>,
@@ -71,6 +77,7 @@ fn result(cx: &StepContext) -> Result<RunResult, StepError> {
     let group: Option<GroupOutput> = cx.output(ensure_group::NAME)?;
     let account: AccountOutput = cx.output(ensure_gmsa::NAME)?;
     let everywhere: EverywhereOutput = cx.output(verify_everywhere::NAME)?;
+    let installed: Option<OnHostsOutput> = cx.output(install_on_hosts::NAME)?;
     let foreign =
         cx.farm().and_then(|farm| farm.recorded.as_ref()).map(|facts| facts.foreign_readers.clone());
     let farm = facts(
@@ -91,6 +98,7 @@ fn result(cx: &StepContext) -> Result<RunResult, StepError> {
             MembershipMode::Direct => AT_ONCE,
             MembershipMode::Group => BY_TICKET,
         },
+        installed_on_hosts: installed.map_or(0, |installed| installed.hosts),
         managed_password_interval: spec.account.managed_password_interval_in_days.to_string(),
         domain_controllers: everywhere.domain_controllers,
         warnings: preflight.warnings,
@@ -145,7 +153,14 @@ mod tests {
     #[test]
     fn a_deploy_looks_before_it_writes_and_makes_the_readers_before_the_account() {
         let names: Vec<_> = runbook().steps.iter().map(|step| step.name()).collect();
-        let expected = ["preflight", "ensure-group", "ensure-members", "ensure-gmsa", "verify-everywhere"];
+        let expected = [
+            "preflight",
+            "ensure-group",
+            "ensure-members",
+            "ensure-gmsa",
+            "verify-everywhere",
+            "install-on-hosts",
+        ];
         assert_eq!(names, expected);
     }
 

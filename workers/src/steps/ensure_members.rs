@@ -1,8 +1,10 @@
 //! `ensure-members`: every host is a member of the farm's group.
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
 use directory::DirectoryRead;
-use domain::{Dn, ErrorCode};
+use domain::{AttributeValue, Change, Dn, ErrorCode};
 use serde::{Deserialize, Serialize};
 
 use super::ensure_group::{self, GroupOutput};
@@ -20,6 +22,9 @@ pub struct MembersOutput {
     pub group: Dn,
     /// The farm's hosts, all of which are members; the group may have others.
     pub hosts: Vec<Dn>,
+    /// Those of them that this workflow put in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub added: Vec<Dn>,
 }
 
 /// Adds the hosts that are missing, leaves every other member alone.
@@ -75,13 +80,13 @@ impl Step for EnsureMembers {
         if !missing.is_empty() {
             return Err(not_as_written(format!("{} lacks the members {}", group.dn, list(&missing))));
         }
-        let added: usize =
-            plan.changes.iter().flat_map(|change| &change.attributes).map(|a| a.added().len()).sum();
-        let detail = match added {
+        // After a crash the plan is empty and the writes are those of the attempt before.
+        let added = added(&hosts, plan.changes.iter().chain(cx.written().iter().map(|write| &write.change)));
+        let detail = match added.len() {
             0 => format!("{} already held {}", group.dn, count(hosts.len(), "host")),
             added => format!("{} took {}", group.dn, count(added, "new member")),
         };
-        Ok(Verified { output: to_value(&output(&group, &hosts))?, detail })
+        Ok(Verified { output: to_value(&output(&group, &hosts, added))?, detail })
     }
 }
 
@@ -95,17 +100,29 @@ pub(super) async fn missing(
     members::missing(dc, domain, group, hosts.iter().map(|host| &host.dn)).await
 }
 
+/// The hosts that any of the changes puts in, in the farm's order.
+fn added<'a>(hosts: &[HostTarget], changes: impl Iterator<Item = &'a Change>) -> Vec<Dn> {
+    let values = changes.flat_map(|change| &change.attributes).flat_map(|attribute| attribute.added());
+    let values: HashSet<&AttributeValue> = values.collect();
+    let dns = hosts.iter().map(|host| &host.dn);
+    dns.filter(|dn| values.contains(&AttributeValue::from(dn.as_str()))).cloned().collect()
+}
+
 fn plan(group: &GroupOutput, hosts: &[HostTarget], missing: &[Dn]) -> Result<StepPlan, StepError> {
     let changes = members::additions(&group.dn, missing);
     let detail = match missing.len() {
         0 => format!("{} already holds {}", group.dn, count(hosts.len(), "host")),
         number => format!("{} lacks {} of {}", group.dn, number, count(hosts.len(), "host")),
     };
-    Ok(StepPlan::new(changes, detail, to_value(&output(group, hosts))?))
+    Ok(StepPlan::new(changes, detail, to_value(&output(group, hosts, missing.to_vec()))?))
 }
 
-fn output(group: &GroupOutput, hosts: &[HostTarget]) -> MembersOutput {
-    MembersOutput { group: group.dn.clone(), hosts: hosts.iter().map(|host| host.dn.clone()).collect() }
+fn output(group: &GroupOutput, hosts: &[HostTarget], added: Vec<Dn>) -> MembersOutput {
+    MembersOutput {
+        group: group.dn.clone(),
+        hosts: hosts.iter().map(|host| host.dn.clone()).collect(),
+        added,
+    }
 }
 
 fn gone(group: &GroupOutput) -> StepError {
@@ -133,6 +150,13 @@ mod tests {
         let added: usize = planned.changes.iter().map(|change| change.attributes[0].added().len()).sum();
         assert_eq!(added, 2_499);
         assert_eq!(planned.expected["hosts"].as_array().map(Vec::len), Some(2_500));
+    }
+
+    #[test]
+    fn what_was_put_in_is_known_from_the_writes_and_not_from_what_is_there() {
+        let write = members::additions(&group_output().dn, &[host("Host2").dn]).remove(0);
+        assert_eq!(added(&hosts(3), [&write, &write].into_iter()), [host("Host2").dn]);
+        assert!(added(&hosts(3), std::iter::empty()).is_empty());
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod gmsa;
 pub mod group;
 pub mod import;
 pub mod inspect;
+pub mod install_on_hosts;
 pub mod members;
 pub mod membership;
 pub mod on_hosts;

@@ -87,6 +87,7 @@ async fn examine(loaded: &Loaded) -> Vec<Check> {
     checks.extend(database);
     checks.extend(broker);
     checks.extend(directory::checks(settings).await);
+    checks.extend(parts::host_actions(settings));
     checks.extend(server);
     checks
 }

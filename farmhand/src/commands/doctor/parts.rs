@@ -8,7 +8,7 @@ use messages::BusHealth;
 use store::SchemaStatus;
 
 use super::Check;
-use crate::compose::bus::Broker;
+use crate::compose::bus::{Broker, Opened};
 use crate::compose::store::Database;
 use crate::config::{Loaded, Settings};
 
@@ -80,16 +80,52 @@ pub async fn database(settings: &Settings) -> Vec<Check> {
     vec![Check::ok("database", format!("{} answers", database.shown)), schema]
 }
 
+/// Whether the program that acts on hosts is there. What it does there is its own affair.
+pub fn host_actions(settings: &Settings) -> Option<Check> {
+    let program = settings.host_actions.program()?;
+    let (name, shown) = ("host actions", program.display());
+    let fix = "let host_actions.command name a program that this user can run";
+    let metadata = match std::fs::metadata(program) {
+        Ok(metadata) => metadata,
+        Err(error) => return Some(Check::fail(name, format!("{shown}: {error}"), fix)),
+    };
+    let mode = metadata.permissions().mode();
+    Some(match () {
+        () if !metadata.is_file() => Check::fail(name, format!("{shown} is no file"), fix),
+        () if mode & 0o111 == 0 => Check::fail(name, format!("{shown} is not executable"), fix),
+        () if mode & 0o002 != 0 => Check::warn(
+            name,
+            format!("{shown} can be changed by every user of this machine"),
+            format!("chmod o-w {shown}: whoever changes it acts on every host"),
+        ),
+        () => Check::ok(name, format!("{}, through {shown}", settings.host_actions.adapter)),
+    })
+}
+
+/// Requests over AMQP, where somebody may ask.
+async fn intake(opened: &Opened, settings: &Settings) -> Option<Check> {
+    let intake = opened.intake(settings)?;
+    let users: Vec<_> = intake.users.keys().map(String::as_str).collect();
+    Some(match intake.requests.requests_waiting().await {
+        Ok(waiting) => Check::ok("requests", format!("{waiting} waiting; taken from {}", users.join(", "))),
+        Err(error) => Check::fail(
+            "requests",
+            crate::compose::store::chain(&error),
+            "let the user configure, write and read what begins with amqp.prefix",
+        ),
+    })
+}
+
 pub async fn broker(settings: &Settings) -> Vec<Check> {
     let opened = Broker::of(settings).and_then(|broker| Ok((broker.open("doctor")?, broker)));
-    let (bus, broker) = match opened {
+    let (opened, broker) = match opened {
         Ok(opened) => opened,
         Err(failure) => return vec![Check::failure("broker", &failure)],
     };
     if broker.is_embedded() {
         return vec![Check::ok("broker", "embedded, in the process of `farmhand up`")];
     }
-    let shown = broker.shown();
+    let (bus, shown) = (&opened.bus, broker.shown());
     let mut health = bus.health();
     let connected = health.wait_for(|health| *health == BusHealth::Connected);
     let came = tokio::time::timeout(BROKER_PATIENCE, connected).await.is_ok_and(|answer| answer.is_ok());
@@ -107,6 +143,7 @@ pub async fn broker(settings: &Settings) -> Vec<Check> {
                 ),
             });
         }
+        checks.extend(intake(&opened, settings).await);
     } else {
         let why = match &*bus.health().borrow() {
             BusHealth::Down(reason) => reason.clone(),
@@ -119,4 +156,33 @@ pub async fn broker(settings: &Settings) -> Vec<Check> {
     }
     bus.close().await;
     checks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Verdict;
+    use super::*;
+
+    fn verdict(mode: u32) -> Verdict {
+        let folder = tempfile::tempdir().expect("a folder");
+        let program = folder.path().join("act");
+        std::fs::write(&program, "#!/bin/sh\n").expect("written");
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(mode)).expect("set");
+        let mut settings = Settings::default();
+        settings.host_actions.command = vec![program.display().to_string()];
+        host_actions(&settings).expect("a check").verdict
+    }
+
+    #[test]
+    fn the_program_for_hosts_must_be_there_and_executable_and_nobody_elses() {
+        assert!(host_actions(&Settings::default()).is_none());
+        assert_eq!(verdict(0o755), Verdict::Ok);
+        assert_eq!(verdict(0o644), Verdict::Fail);
+        assert_eq!(verdict(0o757), Verdict::Warn);
+        let mut settings = Settings::default();
+        for missing in ["/nowhere/act", "/tmp"] {
+            settings.host_actions.command = vec![missing.to_owned()];
+            assert_eq!(host_actions(&settings).expect("a check").verdict, Verdict::Fail);
+        }
+    }
 }
