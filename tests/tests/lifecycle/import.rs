@@ -4,7 +4,7 @@ use std::process::Command;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use directory::security::{Effect, ReaderDescriptor};
+use directory::security::{Ace, Effect, READ_PROPERTY, ReaderDescriptor};
 use domain::{ErrorCode, FarmName, Mode, Sid, Workflow, WorkflowState};
 use serde_json::{Value, json};
 use store::Farm;
@@ -212,12 +212,10 @@ async fn an_account_of_samba_tools_is_imported_and_updated_without_losing_an_ent
     let group = setup.sid(&Setup::group_dn(&setup.group));
     let foreign = |list: &ReaderDescriptor| {
         let aces = list.descriptor().dacl.clone().expect("a list").aces;
-        let ours = |sid: &Sid| *sid == group || hosts.contains(sid);
-        aces.into_iter()
-            .filter(|ace| {
-                !hosts.iter().chain([&group]).any(|sid| ace.decides(Effect::Allow, 0x10, sid) && ours(sid))
-            })
-            .collect::<Vec<_>>()
+        let is_ours = |ace: &Ace| {
+            hosts.iter().chain([&group]).any(|sid| ace.decides(Effect::Allow, READ_PROPERTY, sid))
+        };
+        aces.into_iter().filter(|ace| !is_ours(ace)).collect::<Vec<_>>()
     };
     assert_eq!((foreign(&now), foreign(&now).len()), (foreign(&then), 3));
     assert!(hosts.iter().all(|sid| now.readers().contains(sid)) && !now.readers().contains(&group));

@@ -33,7 +33,7 @@ async fn a_new_dns_name_takes_its_spns_along_keeps_the_alias_that_is_asked_for_a
     account["accountNotDelegated"] = json!(true);
     account.as_object_mut().expect("an object").remove("description");
     let done = setup.succeeds("update", input(manifest.clone())).await;
-    assert_eq!(setup.texts("dNSHostName"), [new.clone()]);
+    assert_eq!(setup.texts("dNSHostName"), std::slice::from_ref(&new));
     let mut expected = vec![format!("MSSQLSvc/{new}:1433"), format!("http/{old}"), format!("http/{new}")];
     expected.sort();
     assert_eq!(setup.texts("servicePrincipalName"), expected);
