@@ -14,7 +14,7 @@ pub struct Desk {
 
 enum Asking {
     Memory(Arc<MemoryBus>),
-    RabbitMq(tokio::sync::Mutex<RabbitMqAsker>),
+    RabbitMq(Box<tokio::sync::Mutex<RabbitMqAsker>>),
 }
 
 /// What becomes of direct reply-to on the way through the in-process bus.
@@ -37,7 +37,7 @@ impl Desk {
         // The exchange is there when the bus has declared it.
         eventually("the intake is declared", async || bus.requests_waiting().await.is_ok()).await;
         let asker = RabbitMqAsker::connect(&broker.options).await.expect("connected");
-        let asking = Asking::RabbitMq(tokio::sync::Mutex::new(asker));
+        let asking = Asking::RabbitMq(Box::new(tokio::sync::Mutex::new(asker)));
         Self { bus: bus.clone(), requests: bus, asking }
     }
 
