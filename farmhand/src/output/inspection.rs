@@ -13,10 +13,10 @@ pub fn text(result: &Value) -> String {
         Some(summary) => format!("in the directory: {summary}"),
         None => "in the directory:".to_owned(),
     };
-    for part in [differences(result), account(result), dcs(result), hosts(result), warnings(result)] {
-        if let Some(part) = part {
-            let _ = write!(text, "\n{part}");
-        }
+    let parts = [differences(result), account(result), dcs(result), hosts(result), warnings(result)];
+    for part in parts.into_iter().flatten() {
+        let _ = write!(text, "\n{part}");
+    }
     }
     text
 }
