@@ -17,7 +17,6 @@ pub fn text(result: &Value) -> String {
     for part in parts.into_iter().flatten() {
         let _ = write!(text, "\n{part}");
     }
-    }
     text
 }
 
