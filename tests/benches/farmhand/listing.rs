@@ -99,7 +99,7 @@ async fn measure(database: &PostgresDatabase, verdicts: &mut Verdicts) -> Result
         "dearest single filter: page / bare page",
         worst(false) / floor.median(),
         "",
-        Aim::AtMost(10.0),
+        Aim::AtMost(5.0),
     );
     verdicts.judge("dearest two filters: page", worst(true), "ms", Aim::AtMost(50.0));
     store.close().await;
