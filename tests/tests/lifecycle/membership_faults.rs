@@ -151,10 +151,12 @@ async fn an_undo_leaves_what_others_have_let_in_since() {
 #[tokio::test(flavor = "multi_thread")]
 async fn hosts_that_are_new_to_a_farm_are_asked_to_install_and_leaving_ones_to_uninstall_first() {
     let mut world = World::new().await;
-    world.hosts = workers::hosts::Hosts::new(domain::HostAdapter::Manual, 10);
-    let _worker = world.start_worker("one");
+    let worker = world.start_worker("without an adapter");
     let id = world.submit("deploy", Mode::Apply, direct_farm(FARM, &["Host1"])).await;
     succeeded(&world.finishes(id).await);
+    worker.stop().await;
+    world.hosts = workers::hosts::Hosts::new(domain::HostAdapter::Manual, 10);
+    let _worker = world.start_worker("with people");
     for (kind, step, command) in [
         ("add-host", "install-on-hosts", "Install-ADServiceAccount -Identity Direct1"),
         ("remove-host", "uninstall-from-hosts", "Uninstall-ADServiceAccount -Identity Direct1"),
