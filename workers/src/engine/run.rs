@@ -341,11 +341,10 @@ impl Run<'_> {
 
     fn conclude_unwritten(&self, record: &mut StepRecord, plan: StepPlan) {
         let event = if plan.skipped { StepEvent::Skip } else { StepEvent::Succeed };
-        record.changed = Some(!plan.changes.is_empty() || !plan.host_actions.is_empty());
         let known = record.outcome.take().unwrap_or_default();
         // A step that is not needed any more may have written at an earlier attempt.
         let wrote = !known.writes.is_empty();
-        record.changed = Some(record.changed == Some(true) || wrote);
+        record.changed = Some(wrote || !plan.changes.is_empty() || !plan.host_actions.is_empty());
         let hosts = plan.host_actions.into_iter().map(HostTask::pending).collect();
         record.outcome = Some(StepOutcome {
             output: plan.expected,

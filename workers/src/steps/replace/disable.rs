@@ -7,11 +7,9 @@ use domain::{AttributeChange, Change};
 use super::carry::{CONTROL, values};
 use super::{find, replaced_already, surveyed};
 use crate::steps::find_farm;
+use crate::steps::gmsa::fields::DISABLED;
 use crate::steps::outputs::not_as_written;
 use crate::{Step, StepContext, StepError, StepPlan, Verified};
-
-/// UF_ACCOUNTDISABLE (MS-ADTS 2.2.16).
-const DISABLED: i64 = 0x2;
 
 /// The change that disables the account; `None`: it is.
 pub fn disabled(account: &Entry) -> Option<AttributeChange> {

@@ -31,6 +31,7 @@ pub use use_seen::Use;
 pub use verify_gone::{GoneOutput, VerifyGone};
 
 use super::find_farm::{FarmAccount, read_account};
+use super::gmsa::fields::DISABLED;
 use super::gmsa::{READERS, readers_of};
 use super::preflight::HostTarget;
 use crate::{StepContext, StepError};
@@ -40,9 +41,6 @@ pub type WhichAccount = fn(&StepContext) -> Result<Option<FarmAccount>, StepErro
 
 /// The hosts that are known to have read the account's password.
 pub type WhichHosts = fn(&StepContext) -> Result<Vec<HostTarget>, StepError>;
-
-/// ACCOUNTDISABLE of userAccountControl (MS-ADTS 2.2.16).
-const DISABLED: i64 = 0x2;
 
 /// The account as the pinned DC has it now; `None` where it is gone, or none was named.
 async fn standing(cx: &StepContext, which: WhichAccount) -> Result<Option<Entry>, StepError> {
