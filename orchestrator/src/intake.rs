@@ -25,6 +25,9 @@ use crate::requests::{Accepted, Ask, FarmRef, Refusal, RefusalKind, Request, Req
 
 /// Requests are taken one by one; the next ones are on their way meanwhile.
 const PREFETCH: u16 = 16;
+/// How long one answer may hold up the requests behind it. Far less than a delivery may be held:
+/// the request comes again, and its asker asks again if it hears nothing.
+const REPLY_PATIENCE: Duration = Duration::from_secs(120);
 
 /// Who may ask over the broker, and through what.
 #[derive(Clone)]
@@ -39,7 +42,7 @@ pub(crate) struct Intake {
     pub(crate) requests: Requests,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rng: Arc<dyn Rng>,
-    /// How long a request is held while the database is away.
+    /// How long a request is held while the database is away, or its answer cannot be sent.
     pub(crate) hold: Duration,
 }
 
@@ -56,7 +59,7 @@ enum Trouble {
 #[derive(Debug, PartialEq, Eq)]
 enum Next {
     Go,
-    /// The database stayed away: take nothing more before it is back.
+    /// The database or the broker stayed away: take nothing more before a pause.
     Rest,
 }
 
@@ -126,19 +129,19 @@ impl Intake {
         }
         async {
             match self.judge_while_away(&delivery, event, stop, outage).await {
-                Ok(accepted) => self.accept(delivery, accepted).await,
-                Err(Trouble::Refused(problem)) => self.refuse(delivery, &problem).await,
+                Ok(accepted) => self.accept(delivery, accepted, stop, outage).await,
+                Err(Trouble::Refused(problem)) => self.refuse(delivery, &problem, stop, outage).await,
                 Err(Trouble::Away(_)) => {
                     settled(delivery.nack().await);
-                    return Next::Rest;
+                    Next::Rest
                 }
                 Err(Trouble::Fault(error)) => {
                     // Given back so often that the broker buries it, should it never go better.
                     tracing::error!(error = %chain(error.as_ref()), "a request could not be judged");
                     settled(delivery.nack().await);
+                    Next::Go
                 }
             }
-            Next::Go
         }
         .instrument(span)
         .await
@@ -242,31 +245,78 @@ impl Intake {
         self.options.requests.takes_replies(queue, asker.user_id.as_deref().unwrap_or_default())
     }
 
-    async fn accept(&self, delivery: RequestDelivery, accepted: Accepted) {
+    async fn accept(
+        &self,
+        delivery: RequestDelivery,
+        accepted: Accepted,
+        stop: &CancellationToken,
+        outage: &mut Outage,
+    ) -> Next {
         let workflow = &accepted.workflow;
         tracing::info!(workflow = %workflow.id, kind = %workflow.kind, by = workflow.requested_by, replayed = accepted.replayed, "a request was taken");
         count(workflow.kind.as_str(), if accepted.replayed { "replayed" } else { "accepted" });
         let data = ReplyData::accepted(workflow, accepted.replayed);
-        if self.reply(&delivery, &data).await {
-            settled(delivery.ack().await);
+        if !self.reply_while_away(&delivery, &data, stop, outage).await {
+            settled(delivery.nack().await);
+            return Next::Rest;
         }
+        settled(delivery.ack().await);
+        Next::Go
     }
 
-    async fn refuse(&self, delivery: RequestDelivery, problem: &Problem) {
+    async fn refuse(
+        &self,
+        delivery: RequestDelivery,
+        problem: &Problem,
+        stop: &CancellationToken,
+        outage: &mut Outage,
+    ) -> Next {
         tracing::warn!(code = %problem.code, problem = problem.message, "a request was refused");
         count("", problem.code.as_str());
-        if self.reply(&delivery, &ReplyData::refused(problem)).await {
-            settled(delivery.dead_letter(&format!("{}: {}", problem.code, problem.message)).await);
+        if !self.reply_while_away(&delivery, &ReplyData::refused(problem), stop, outage).await {
+            settled(delivery.nack().await);
+            return Next::Rest;
+        }
+        settled(delivery.dead_letter(&format!("{}: {}", problem.code, problem.message)).await);
+        Next::Go
+    }
+
+    /// Whether the answer is out, or nobody can hear it. Tries again while the broker is away:
+    /// requests come on one connection and answers leave on another, so after an outage requests
+    /// can be here before answers can leave, and giving a request back at once would use up its
+    /// returns in milliseconds.
+    async fn reply_while_away(
+        &self,
+        delivery: &RequestDelivery,
+        data: &ReplyData<'_>,
+        stop: &CancellationToken,
+        outage: &mut Outage,
+    ) -> bool {
+        let since = tokio::time::Instant::now();
+        let mut backoff = Backoff::new(self.rng.clone());
+        loop {
+            let Err(error) = self.reply(delivery, data).await else {
+                outage.over();
+                return true;
+            };
+            outage.failed("reply", &error);
+            if since.elapsed() >= self.hold.min(REPLY_PATIENCE) {
+                return false;
+            }
+            tokio::select! {
+                () = stop.cancelled() => return false,
+                () = tokio::time::sleep(backoff.delay()) => {}
+            }
         }
     }
 
-    /// Whether the request may be settled: an answer that could not be sent because the broker is
-    /// away is sent when the request comes again.
-    async fn reply(&self, delivery: &RequestDelivery, data: &ReplyData<'_>) -> bool {
+    /// Sends the answer, if somebody waits for it. An error: the broker is away, so the request may
+    /// not be settled yet.
+    async fn reply(&self, delivery: &RequestDelivery, data: &ReplyData<'_>) -> Result<(), BusError> {
         let Some(queue) =
             delivery.asker.reply_to.as_ref().filter(|queue| self.may_hear(queue, &delivery.asker))
         else {
-            return true;
+            return Ok(());
         };
         let now = self.clock.now();
         let id = uuid_v7(now, self.rng.as_ref());
@@ -274,7 +324,7 @@ impl Intake {
             Ok(body) => body,
             Err(error) => {
                 tracing::error!(%error, "a reply could not be written");
-                return true;
+                return Ok(());
             }
         };
         let reply = messages::Reply {
@@ -284,17 +334,14 @@ impl Intake {
             body,
         };
         match self.options.requests.reply(&reply).await {
-            Ok(()) => true,
-            Err(error @ (BusError::Unreachable(_) | BusError::Closed)) => {
-                tracing::debug!(error = %chain(&error), "no reply while the broker is away");
-                false
-            }
+            Ok(()) => Ok(()),
+            Err(error @ (BusError::Unreachable(_) | BusError::Closed)) => Err(error),
             Err(error) => {
                 tracing::error!(
                     error = %chain(&error), queue,
                     "a reply could not be published; Farmhand's own user must be allowed to write to amq.default"
                 );
-                true
+                Ok(())
             }
         }
     }

@@ -282,14 +282,27 @@ async fn nobody_has_to_wait_for_the_answer() {
 }
 
 #[tokio::test]
-async fn an_answer_that_could_not_be_sent_is_sent_when_the_request_comes_again() {
+async fn an_answer_that_cannot_be_sent_at_once_does_not_use_up_the_returns_of_its_request() {
     let flaky = |bus| -> Arc<dyn Port> {
-        Arc::new(Flaky { bus, failures: AtomicU32::new(2), error: || BusError::Unreachable(None) })
+        Arc::new(Flaky { bus, failures: AtomicU32::new(3), error: || BusError::Unreachable(None) })
     };
     let desk = Desk::with(Duration::from_secs(600), flaky).await;
     desk.ask(&deploy("1", "ITFarm1"));
     let reply = desk.reply().await;
-    assert_eq!((&reply["accepted"], &reply["replayed"]), (&json!(true), &json!(true)));
+    assert_eq!((&reply["accepted"], &reply["replayed"]), (&json!(true), &Value::Null), "taken once");
+    assert_eq!(desk.workflows().await.len(), 1);
+    desk.idle().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_sent_for_long_gives_its_request_back() {
+    let flaky = |bus| -> Arc<dyn Port> {
+        Arc::new(Flaky { bus, failures: AtomicU32::new(1), error: || BusError::Unreachable(None) })
+    };
+    let desk = Desk::with(Duration::ZERO, flaky).await;
+    desk.ask(&deploy("1", "ITFarm1"));
+    let reply = desk.reply().await;
+    assert_eq!((&reply["accepted"], &reply["replayed"]), (&json!(true), &json!(true)), "taken again");
     assert_eq!(desk.workflows().await.len(), 1);
     desk.idle().await;
 }
