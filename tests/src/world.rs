@@ -214,6 +214,7 @@ impl World {
             reason: None,
             input,
             traceparent: None,
+            parent: None,
             farm_spec: spec.filter(|_| kind == "deploy"),
             now,
         };

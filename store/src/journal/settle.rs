@@ -42,7 +42,8 @@ impl Store {
                 (WorkflowChange::Release, _) => handed_over.push(id),
                 (change, Some(control)) if rests(change) => match control {
                     Control::Cancel => cancelled.push(id),
-                    Control::Pause => paused.push(id),
+                    Control::Pause | Control::Preempt => paused.push(id),
+                    Control::Replan => {}
                 },
                 _ => {}
             }

@@ -64,8 +64,8 @@ impl Lease {
     pub(super) fn note(&self, control: Option<Control>) {
         match control {
             Some(Control::Cancel) => self.0.cancel_requested.store(true, Ordering::Relaxed),
-            Some(Control::Pause) => self.0.pause_requested.store(true, Ordering::Relaxed),
-            None => {}
+            Some(Control::Pause | Control::Preempt) => self.0.pause_requested.store(true, Ordering::Relaxed),
+            Some(Control::Replan) | None => {}
         }
     }
 

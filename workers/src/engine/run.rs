@@ -102,6 +102,7 @@ async fn drive(shared: &Shared, claimed: Claimed, lease: Lease) -> Result<(), St
     .under(lease.clone())
     .about(workflow.farm.clone())
     .among(Arc::new(shared.store.clone()))
+    .asked_by(&workflow.requested_by, workflow.reason.as_deref())
     .with_farm(farm, sharing);
     let records = workflow.steps.iter().filter(|step| step.attempts > 0).cloned().collect();
     let (begun, pinned) = (!workflow.steps.is_empty(), claimed.pinned_dc.is_some());
@@ -196,15 +197,15 @@ impl Run<'_> {
                 unwind::begin(self, Vec::new(), problem).await?;
                 Err(Stop::AtRest)
             }
-            Some(Control::Pause) => {
+            Some(Control::Pause | Control::Preempt) => {
                 self.commit(Vec::new(), WorkflowChange::Pause).await?;
                 Err(Stop::AtRest)
             }
-            None if self.shared.stop.is_cancelled() => {
+            None | Some(Control::Replan) if self.shared.stop.is_cancelled() => {
                 self.commit(Vec::new(), WorkflowChange::Release).await?;
                 Err(Stop::AtRest)
             }
-            None => Ok(()),
+            None | Some(Control::Replan) => Ok(()),
         }
     }
 
