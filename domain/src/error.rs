@@ -134,6 +134,8 @@ codes! {
     ChildrenAwaited = "children-awaited",
     /// It waits until a password has rolled.
     RollAwaited = "roll-awaited",
+    /// It waits for people to do what it cannot do itself, e.g. make a KDS root key.
+    ByHandAwaited = "by-hand-awaited",
 }
 
 impl fmt::Display for ErrorCode {

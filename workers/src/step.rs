@@ -77,6 +77,11 @@ pub trait Step: Send + Sync + 'static {
         false
     }
 
+    /// Of an approval: it is asked for even where nothing would be written after it.
+    fn approves_anything(&self) -> bool {
+        false
+    }
+
     async fn check(&self, cx: &StepContext) -> Result<Self::Observed, StepError>;
 
     fn plan(&self, cx: &StepContext, observed: &Self::Observed) -> Result<StepPlan, StepError>;
@@ -93,6 +98,7 @@ pub trait Step: Send + Sync + 'static {
 pub trait DynStep: Send + Sync + 'static {
     fn name(&self) -> &'static str;
     fn is_approval(&self) -> bool;
+    fn approves_anything(&self) -> bool;
     /// `check`, then `plan`.
     async fn assess(&self, cx: &StepContext) -> Result<StepPlan, StepError>;
     async fn verify(&self, cx: &StepContext, plan: &StepPlan) -> Result<Verified, StepError>;
@@ -107,6 +113,10 @@ impl<S: Step> DynStep for S {
 
     fn is_approval(&self) -> bool {
         Step::is_approval(self)
+    }
+
+    fn approves_anything(&self) -> bool {
+        Step::approves_anything(self)
     }
 
     async fn assess(&self, cx: &StepContext) -> Result<StepPlan, StepError> {

@@ -268,7 +268,7 @@ impl Run<'_> {
         self.resolve(record).await?;
         hosts::ask_failed_again(record);
         if step.is_approval() && self.cx.mode == Mode::Apply {
-            return self.approve(record).await;
+            return self.approve(step, record).await;
         }
         let plan = step.assess(&self.cx).await?;
         if self.cx.mode == Mode::Plan || plan.skipped {

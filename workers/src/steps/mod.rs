@@ -4,6 +4,7 @@
 //! so each output is a documented struct beside its step.
 
 pub mod approval;
+pub mod children;
 pub mod ensure_gmsa;
 pub mod ensure_group;
 pub mod ensure_members;
@@ -22,6 +23,8 @@ pub mod preflight;
 pub mod principals;
 pub mod replace;
 pub mod retire;
+pub mod roll;
+pub mod root_key;
 pub mod switch_readers;
 pub mod update_account;
 pub mod verify_everywhere;
