@@ -21,6 +21,7 @@ use crate::steps::contain::deny_on_record::{self, Case, DenyOnRecord};
 use crate::steps::contain::disable_computer::{self, ComputerOutput, DisableComputer};
 use crate::steps::contain::preempt::Preempt;
 use crate::steps::contain::sweep::{self, Sweep, SweepOutput};
+use crate::steps::gmsa::fields::CONTROL;
 use crate::steps::outputs::{count, list, to_value};
 use crate::{StepContext, StepError};
 
@@ -72,9 +73,9 @@ fn result(cx: &StepContext) -> Result<RunResult, StepError> {
 
 fn contained(left: Left, changed: bool, embedded: bool, id: &str) -> Containment {
     let domain_controllers = domain_controllers(&left);
-    let not_done = not_done(&left);
+    let (not_done, computer) = (not_done(&left), computer(&left));
     let next = next(&left, id);
-    let Left { case, computer, swept, stopped, everywhere, radius, .. } = left;
+    let Left { case, swept, stopped, everywhere, radius, .. } = left;
     let mut warnings = [case.warnings, swept.warnings, everywhere.warnings, radius.warnings].concat();
     if let Some(before) = &case.rebuilt_from {
         warnings.push(format!(
@@ -92,7 +93,7 @@ fn contained(left: Left, changed: bool, embedded: bool, id: &str) -> Containment
             dn: case.host.dn,
             sid: case.host.sid,
             dns_host_name: case.host.dns_host_name,
-            computer: computer.state,
+            computer,
             rebuilt_from: case.rebuilt_from,
         },
         accounts: radius.accounts,
@@ -116,14 +117,29 @@ fn domain_controllers(left: &Left) -> Vec<ContainedDc> {
         .collect()
 }
 
+/// As it stands after the last look at every DC.
+fn computer(left: &Left) -> ComputerState {
+    let refused = left.everywhere.not_taken.iter().any(|one| one.attribute == CONTROL);
+    match left.computer.state {
+        ComputerState::KeptEnabled => ComputerState::KeptEnabled,
+        _ if refused => ComputerState::StillEnabled,
+        _ if left.everywhere.disabled => ComputerState::Disabled,
+        // What is not to be read could not be changed either.
+        ComputerState::StillEnabled if left.computer.why.is_none() => ComputerState::Disabled,
+        other => other,
+    }
+}
+
 /// Deny entries that were not taken at first are there by now, or this would not have come to an
 /// end: what is left are groups, the computer, and what was left on purpose.
 fn not_done(left: &Left) -> Vec<String> {
     let mut not_done = left.doors.left.clone();
-    not_done.extend(left.doors.not_taken.iter().map(|one| format!("the host is still in {one}")));
-    not_done.extend(left.computer.not_taken.iter().map(|one| format!("the computer is not disabled: {one}")));
+    let (enabled, doors): (Vec<_>, Vec<_>) =
+        left.everywhere.not_taken.iter().partition(|one| one.attribute == CONTROL);
+    not_done.extend(doors.iter().map(|one| format!("the host is still in {one}")));
+    not_done.extend(enabled.iter().map(|one| format!("the computer is not disabled: {one}")));
     not_done.extend(left.computer.why.clone());
-    if left.computer.state == ComputerState::StillEnabled {
+    if computer(left) == ComputerState::StillEnabled {
         not_done.push(
             "the computer account is still enabled: let Farmhand's account write userAccountControl of computers in \
              the hosts' container, and ask again, or disable it by hand"
@@ -240,17 +256,27 @@ mod tests {
     #[test]
     fn what_was_not_done_is_told_with_the_right_that_is_missing() {
         let mut left = left();
-        left.computer.state = ComputerState::StillEnabled;
-        left.computer.not_taken = vec![NotTaken {
+        left.everywhere.not_taken = vec![NotTaken {
+            attribute: CONTROL.into(),
             dc: "dc1".into(),
             dn: left.case.host.dn.clone(),
             why: "a right is missing".into(),
             hint: "farmhand doctor".into(),
         }];
         left.swept.beyond = vec!["Wild$".into()];
-        let told = contained(left, true, false, "ID").not_done;
+        let told = contained(left, true, false, "ID");
+        assert_eq!(told.host.computer, ComputerState::StillEnabled);
+        let told = told.not_done;
         assert!(told.iter().any(|text| text.contains("userAccountControl")), "{told:?}");
         assert!(told.iter().any(|text| text.contains("Wild$")), "{told:?}");
+    }
+
+    #[test]
+    fn a_computer_that_was_disabled_at_the_second_try_is_disabled() {
+        let mut left = left();
+        left.computer.state = ComputerState::StillEnabled;
+        left.everywhere.disabled = true;
+        assert_eq!(contained(left, true, false, "ID").host.computer, ComputerState::Disabled);
     }
 
     #[test]

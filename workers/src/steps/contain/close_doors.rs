@@ -82,7 +82,7 @@ impl Step for CloseDoors {
         output.closed.extend(closed.map(|write| write.change.dn.clone()));
         output.closed.sort_by(|a, b| a.key().cmp(b.key()));
         output.closed.dedup();
-        output.not_taken = still_open(cx).await;
+        output.not_taken = doors::still_open(cx).await;
         Ok(Verified { output: to_value(&output)?, detail: plan.detail.clone() })
     }
 
@@ -103,26 +103,4 @@ async fn look(cx: &StepContext, case: &Case) -> Result<Survey<(Dn, Vec<Dn>)>, St
         }
     })
     .await
-}
-
-/// What was refused and is still so: another DC's removal may have come first.
-async fn still_open(cx: &StepContext) -> Vec<NotTaken> {
-    let mut not_taken = Vec::new();
-    for refused in cx.refused() {
-        let still = async {
-            let dc = cx.forest()?.pin(refused.change.dc.as_deref()).await?;
-            let group = dc.read(&(&refused.change.dn).into(), &["member"]).await?;
-            let members = group.map(|group| group.dns("member")).unwrap_or_default();
-            let removed =
-                refused.change.attribute("member").map(|change| change.removed()).unwrap_or_default();
-            let is_removed = |member: &Dn| {
-                removed.iter().any(|value| Dn::parse(&value.to_string()).is_ok_and(|dn| dn == *member))
-            };
-            Ok::<_, StepError>(members.iter().any(is_removed))
-        };
-        if still.await.unwrap_or(true) {
-            not_taken.push(NotTaken::of(refused));
-        }
-    }
-    not_taken
 }

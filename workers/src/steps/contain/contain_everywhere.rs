@@ -11,11 +11,11 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use directory::{DirectoryRead, Entry};
 use domain::containment::ComputerState;
-use domain::{Dn, ErrorCode, Mode, Problem, Sid, Write};
+use domain::{Change, Dn, ErrorCode, Mode, Problem, Sid, WaitReason, Write};
 use serde::{Deserialize, Serialize};
 
 use super::affected::{Affected, Candidate, survey};
-use super::deny::{Open, denials, open};
+use super::deny::{Copies, Open, denials, open};
 use super::deny_on_record::{self, Case};
 use super::disable_computer::{self, ComputerOutput, disabled};
 use super::reach::{self, Away, Survey};
@@ -23,13 +23,17 @@ use super::sweep::{self, SweepOutput, Swept};
 use super::token::{self, HostCopy, union};
 use super::wrote::{DeniedAt, NotTaken, denied_at, note_denials};
 use super::{accounts, doors, parsed};
+use crate::step::Refused;
+use crate::steps::gmsa::fields::CONTROL;
 use crate::steps::outputs::{count, list, to_value};
-use crate::{Step, StepContext, StepError, StepPlan, Verified};
+use crate::{PlannedWait, Step, StepContext, StepError, StepPlan, Verified};
 
 pub const NAME: &str = "contain-everywhere";
 
 /// A DC that is away is tried again this soon at first.
 const AGAIN: Duration = Duration::from_secs(2);
+/// And this often at least.
+const AT_LEAST_EVERY: Duration = Duration::from_secs(30);
 
 /// Output.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +46,10 @@ pub struct EverywhereOutput {
     pub denied: Vec<DeniedAt>,
     /// Groups that had let the host in again, or still did.
     pub closed: Vec<Dn>,
+    /// Departures from groups, and what keeps the computer enabled.
     pub not_taken: Vec<NotTaken>,
+    /// The computer had been missed, or was enabled again.
+    pub disabled: bool,
     /// The most gMSAs that any DC showed.
     pub swept: u64,
     pub warnings: Vec<String>,
@@ -96,7 +103,7 @@ impl Step for ContainEverywhere {
         let swept: SweepOutput = cx.output(sweep::NAME)?;
         let known = [case.affected.clone(), swept.affected].concat();
         let computer: ComputerOutput = cx.output(disable_computer::NAME)?;
-        let disable = matches!(computer.state, ComputerState::Disabled | ComputerState::DisabledBefore);
+        let disable = computer.state != ComputerState::KeptEnabled;
         let (for_all, known_to_all) = (&case, &known);
         let seen =
             reach::every_dc(cx, None, |dc| async move { look(dc.as_ref(), for_all, known_to_all).await });
@@ -121,7 +128,11 @@ impl Step for ContainEverywhere {
         let all = [case.affected.clone(), swept.affected, output.affected.clone()].concat();
         note_denials(cx, &case.host, &all).await?;
         output.denied = denied_at(cx.written());
-        output.not_taken = cx.refused().iter().map(NotTaken::of).collect();
+        output.not_taken = not_taken(cx).await;
+        output.disabled = cx.written().iter().any(|write| write.change.attribute(CONTROL).is_some());
+        if output.disabled {
+            cx.records()?.note_computer_disabled(&cx.directory, &case.host.sid).await?;
+        }
         let sids: Vec<_> = all.iter().map(|one| one.sid.clone()).collect();
         let seen = reach::every_dc(cx, None, |dc| {
             let sids = sids.clone();
@@ -131,7 +142,9 @@ impl Step for ContainEverywhere {
         let now = cx.environment.clock.now();
         let open = open(&seen.seen, &all, &case.host);
         // What was away when it was swept has answered since, or is away still.
-        judge(&open, cx.refused(), missed(&output, &seen))?;
+        let tried = cx.memo::<Tried>()?.unwrap_or_default();
+        let refused = [cx.refused().to_vec(), impossible(&seen.seen, &all, &case)].concat();
+        judge(&open, &refused, missed(&output, &seen)).map_err(|left| left.error(tried, now))?;
         output.verified = seen.seen.into_iter().map(|(dc, _)| VerifiedAt { dc, at: now }).collect();
         let names: Vec<_> = output.verified.iter().map(|one| &one.dc).collect();
         let detail =
@@ -142,6 +155,23 @@ impl Step for ContainEverywhere {
     async fn undo(&self, _: &StepContext, _: &[Write]) -> Result<(), StepError> {
         Ok(())
     }
+}
+
+/// Lists that have no room for a deny entry: as good as refused.
+fn impossible(copies: &Copies, affected: &[Affected], case: &Case) -> Vec<Refused> {
+    let refused = |open: Open| Refused {
+        change: Change::modify(open.dn, Vec::new()).at(open.dc),
+        problem: Problem::new(ErrorCode::NotContained, open.why, "take entries out of the list"),
+        passing: false,
+    };
+    let planned = denials(copies, affected, &case.host, &case.names());
+    planned.impossible.into_iter().map(refused).collect()
+}
+
+/// What is no deny entry: refused for good, it keeps nobody from the end.
+async fn not_taken(cx: &StepContext) -> Vec<NotTaken> {
+    let computer = cx.refused().iter().filter(|one| one.change.attribute(CONTROL).is_some());
+    computer.map(NotTaken::of).chain(doors::still_open(cx).await).collect()
 }
 
 /// DCs that were not swept, or cannot be read back.
@@ -222,56 +252,77 @@ fn plan(observed: &Observed) -> Result<StepPlan, StepError> {
     Ok(StepPlan::new(changes, detail, to_value(&output)?).independent())
 }
 
+/// Why the host is not contained yet.
+enum NotYet {
+    /// It passes by itself, or a DC comes back.
+    Passing(Problem),
+    /// A person must mend something.
+    Lasting(Problem),
+}
+
+/// How often it was tried.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+struct Tried(u32);
+
+impl NotYet {
+    /// Tried again in growing distance, but never so far that a DC that is back lets the host in for
+    /// long.
+    fn error(self, Tried(before): Tried, now: DateTime<Utc>) -> StepError {
+        let problem = match self {
+            Self::Lasting(problem) => return StepError::Park(problem),
+            Self::Passing(problem) => problem,
+        };
+        let wait = AGAIN.saturating_mul(1 << before.min(4)).min(AT_LEAST_EVERY);
+        PlannedWait {
+            reason: WaitReason::Retry,
+            until: Some(now + wait),
+            problem,
+            memo: Some(serde_json::json!(Tried(before + 1))),
+        }
+        .into()
+    }
+}
+
 /// Whether the host is contained. What a person must mend comes after what passes by itself: a DC
 /// that is back may yet show more.
-fn judge(open: &[Open], refused: &[crate::step::Refused], away: Vec<Away>) -> Result<(), StepError> {
-    let because = |one: &Open| {
-        let refused = refused.iter().find(|refused| {
-            refused.change.dn == one.dn && refused.change.dc.as_deref() == Some(one.dc.as_str())
-        });
-        match refused {
-            Some(refused) => format!("{} on {}: {}", one.dn, one.dc, refused.problem.message),
-            None => format!("{} on {}: {}", one.dn, one.dc, one.why),
-        }
-    };
-    let passing = |one: &&Open| {
-        !refused.iter().any(|refused| {
-            let same = refused.change.dn == one.dn && refused.change.dc.as_deref() == Some(one.dc.as_str());
-            same && !refused.passing
-        })
-    };
-    let away: Vec<_> = away.iter().map(|away| format!("{}: {}", away.dc, away.why)).collect();
+fn judge(open: &[Open], refused: &[Refused], away: Vec<Away>) -> Result<(), NotYet> {
     if !away.is_empty() {
+        let away: Vec<_> = away.iter().map(|away| format!("{}: {}", away.dc, away.why)).collect();
         let message =
             format!("not on every DC yet; {} cannot be reached: {}", count(away.len(), "DC"), list(&away));
         let hint = "the host is denied on all others. Bring the DC back, cut it off from the network, or remove it from \
                     the domain: this goes on by itself, and is not done before";
-        return Err(again(Problem::new(ErrorCode::NotContained, message, hint)));
+        return Err(NotYet::Passing(Problem::new(ErrorCode::NotContained, message, hint)));
     }
     if open.is_empty() {
         return Ok(());
     }
-    let told: Vec<_> = open.iter().map(because).collect();
-    let message = format!("{} still open to the host: {}", count(open.len(), "copy"), list(&told));
-    if open.iter().any(|one| passing(&one)) {
+    let told: Vec<_> = open.iter().map(|one| because(one, refused)).collect();
+    let message = format!("the host is not denied by {}", list(&told));
+    if open.iter().any(|one| refusal(one, refused).is_none_or(|refused| refused.passing)) {
         let hint = "it is read and written again by itself";
-        return Err(again(Problem::new(ErrorCode::NotContained, message, hint)));
+        return Err(NotYet::Passing(Problem::new(ErrorCode::NotContained, message, hint)));
     }
     let hint = "let Farmhand's account write msDS-GroupMSAMembership of these accounts (`farmhand doctor` lists its \
                 rights), or put the deny entry in by hand, then resume the workflow; all others are contained";
-    Err(StepError::park(ErrorCode::NotContained, message, hint))
+    Err(NotYet::Lasting(Problem::new(ErrorCode::NotContained, message, hint)))
 }
 
-fn again(problem: Problem) -> StepError {
-    StepError::Retry { after: AGAIN, problem }
+fn refusal<'a>(one: &Open, refused: &'a [Refused]) -> Option<&'a Refused> {
+    let same = |refused: &&Refused| {
+        refused.change.dn == one.dn && refused.change.dc.as_deref() == Some(one.dc.as_str())
+    };
+    refused.iter().find(same)
+}
+
+fn because(one: &Open, refused: &[Refused]) -> String {
+    let why = refusal(one, refused).map_or(&one.why, |refused| &refused.problem.message);
+    format!("{} on {}: {why}", one.dn, one.dc)
 }
 
 #[cfg(test)]
 mod tests {
-    use domain::Change;
-
     use super::*;
-    use crate::step::Refused;
     use crate::steps::contain::testing::{case, copy, host};
     use crate::steps::testing::{dn, sid};
 
@@ -324,8 +375,9 @@ mod tests {
     #[test]
     fn it_is_not_called_done_while_a_dc_is_away() {
         let away = vec![Away { dc: "dc2".into(), why: "no route".into() }];
-        let error = judge(&[open_copy()], &[refused(false)], away).expect_err("not done");
-        let StepError::Retry { problem, .. } = error else { panic!("{error:?}") };
+        let Err(NotYet::Passing(problem)) = judge(&[open_copy()], &[refused(false)], away) else {
+            panic!("not done")
+        };
         assert_eq!(problem.code, ErrorCode::NotContained);
         assert!(problem.message.contains("dc2: no route") && problem.hint.contains("denied on all others"));
         assert!(judge(&[], &[], vec![]).is_ok());
@@ -333,14 +385,23 @@ mod tests {
 
     #[test]
     fn a_right_that_is_missing_wants_a_person_and_a_race_does_not() {
-        let error = judge(&[open_copy()], &[refused(false)], vec![]).expect_err("not done");
-        assert!(
-            matches!(&error, StepError::Park(problem) if problem.message.contains("a right is missing")),
-            "{error:?}"
-        );
-        for refused in [vec![], vec![refused(true)]] {
-            let error = judge(&[open_copy()], &refused, vec![]).expect_err("not done");
-            assert!(matches!(error, StepError::Retry { .. }));
-        }
+        let judged = |refused: &[Refused]| judge(&[open_copy()], refused, vec![]);
+        let Err(NotYet::Lasting(problem)) = judged(&[refused(false)]) else { panic!("a person must act") };
+        assert!(problem.message.contains("a right is missing"), "{}", problem.message);
+        assert!(matches!(judged(&[]), Err(NotYet::Passing(_))));
+        assert!(matches!(judged(&[refused(true)]), Err(NotYet::Passing(_))));
+    }
+
+    #[test]
+    fn a_dc_that_is_away_is_asked_for_again_within_half_a_minute_for_ever() {
+        let now = DateTime::UNIX_EPOCH;
+        let wait = |tried| {
+            let problem = Problem::new(ErrorCode::NotContained, "a DC is away", "bring it back");
+            let StepError::Wait(wait) = NotYet::Passing(problem).error(Tried(tried), now) else {
+                panic!("a wait")
+            };
+            (wait.until.expect("a time") - now).num_seconds()
+        };
+        assert_eq!([0, 1, 2, 10, u32::MAX - 1].map(wait), [2, 4, 8, 30, 30]);
     }
 }

@@ -6,8 +6,11 @@ use domain::{AttributeChange, Change, Dn, Sid};
 
 use super::affected::Affected;
 use super::host::Host;
-use crate::StepError;
+use super::wrote::NotTaken;
 use crate::steps::ways::{Ways, domain_of};
+use crate::{StepContext, StepError};
+
+const MEMBER: &str = "member";
 
 /// Relative identifiers below this belong to what every domain has: Domain Computers, Domain Admins
 /// (MS-DTYP 2.4.2.4).
@@ -46,7 +49,7 @@ pub async fn open(dc: &dyn DirectoryRead, host: &Dn, candidates: &[Sid]) -> Resu
 /// The host leaves each of them.
 pub fn closed(dc: &str, host: &Dn, groups: &[Dn]) -> Vec<Change> {
     let leave = |group: &Dn| {
-        let member = AttributeChange::values("member", vec![], vec![host.to_string().into()]);
+        let member = AttributeChange::values(MEMBER, vec![], vec![host.to_string().into()]);
         Change::modify(group.clone(), vec![member]).at(dc)
     };
     groups.iter().map(leave).collect()
@@ -66,6 +69,27 @@ pub fn left(affected: &[Affected], host: &Host, ways: &Ways, groups: &[Dn]) -> V
         )
     };
     by.into_iter().filter(is_left).map(say).collect()
+}
+
+/// Departures that were refused, and are still to come: another DC's may have arrived first.
+pub async fn still_open(cx: &StepContext) -> Vec<NotTaken> {
+    let mut not_taken = Vec::new();
+    for refused in cx.refused().iter().filter(|one| one.change.attribute(MEMBER).is_some()) {
+        let still = async {
+            let dc = cx.forest()?.pin(refused.change.dc.as_deref()).await?;
+            let group = dc.read(&(&refused.change.dn).into(), &[MEMBER]).await?;
+            let members = group.map(|group| group.dns(MEMBER)).unwrap_or_default();
+            let removed = refused.change.attribute(MEMBER).map(|change| change.removed()).unwrap_or_default();
+            let is_removed = |member: &Dn| {
+                removed.iter().any(|value| Dn::parse(&value.to_string()).is_ok_and(|dn| dn == *member))
+            };
+            Ok::<_, StepError>(members.iter().any(is_removed))
+        };
+        if still.await.unwrap_or(true) {
+            not_taken.push(NotTaken::of(refused));
+        }
+    }
+    not_taken
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ pub struct DeniedAt {
 pub struct NotTaken {
     pub dc: String,
     pub dn: Dn,
+    pub attribute: String,
     pub why: String,
     /// What a person can do about it.
     pub hint: String,
@@ -39,6 +40,7 @@ impl NotTaken {
         Self {
             dc: refused.change.dc.clone().unwrap_or_default(),
             dn: refused.change.dn.clone(),
+            attribute: refused.change.attributes.first().map(|a| a.attribute.clone()).unwrap_or_default(),
             why: refused.problem.message.clone(),
             hint: refused.problem.hint.clone(),
         }
