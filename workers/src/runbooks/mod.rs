@@ -2,6 +2,7 @@
 
 pub mod add_host;
 pub mod await_roll;
+pub mod compromise_removal;
 pub mod decommission;
 pub mod deploy;
 pub mod import;

@@ -5,6 +5,7 @@
 
 pub mod approval;
 pub mod children;
+pub mod contain;
 pub mod ensure_gmsa;
 pub mod ensure_group;
 pub mod ensure_members;
@@ -29,6 +30,7 @@ pub mod switch_readers;
 pub mod update_account;
 pub mod verify_everywhere;
 pub mod verify_update;
+pub mod ways;
 pub mod withdraw_members;
 
 #[cfg(test)]
