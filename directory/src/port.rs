@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::{DirectoryName, Dn, Sid};
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
 
 use crate::entry::{Entry, RootDse};
 use crate::error::DirectoryError;
@@ -129,6 +131,12 @@ pub trait DirectoryRead: Send + Sync {
     async fn read(&self, base: &Base, attributes: &[&str]) -> Result<Option<Entry>>;
 
     async fn search(&self, search: &Search) -> Result<Vec<Entry>>;
+
+    /// The same page by page, so that a search of any size takes the memory of a page or two.
+    /// Nothing is tried again behind the caller's back: an error ends it in the middle.
+    fn pages<'a>(&'a self, search: &'a Search) -> BoxStream<'a, Result<Vec<Entry>>> {
+        futures::stream::once(self.search(search)).boxed()
+    }
 }
 
 /// Writing to one DC. An error of kind "outcome unknown" means: read before you try again.

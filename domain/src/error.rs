@@ -83,6 +83,14 @@ codes! {
     HostStillReads = "host-still-reads",
     /// An account that is to be deleted is still in use.
     AccountInUse = "account-in-use",
+    /// The host is under quarantine: no workflow lets it in.
+    HostQuarantined = "host-quarantined",
+    /// The host is a domain controller: cutting it off needs a reason.
+    HostIsDomainController = "host-is-domain-controller",
+    /// No open quarantine of that host is on record.
+    NotQuarantined = "not-quarantined",
+    /// Containment is not done: a DC cannot be reached, or still lets the host read.
+    NotContained = "not-contained",
 
     // What the directory answers.
     DirectoryUnknown = "directory-unknown",
@@ -120,6 +128,14 @@ codes! {
     HostActionFailed = "host-action-failed",
     /// It waits for a moment that was planned, e.g. the end of a cool-down.
     CoolingDown = "cooling-down",
+    /// A containment has stopped it; it goes on, planned anew, when that is over.
+    Preempted = "preempted",
+    /// It waits for workflows that it asked for.
+    ChildrenAwaited = "children-awaited",
+    /// It waits until a password has rolled.
+    RollAwaited = "roll-awaited",
+    /// It waits for people to do what it cannot do itself, e.g. make a KDS root key.
+    ByHandAwaited = "by-hand-awaited",
 }
 
 impl fmt::Display for ErrorCode {

@@ -7,6 +7,7 @@
 
 pub mod approval;
 pub mod clock;
+pub mod containment;
 pub mod dn;
 pub mod dns_name;
 pub mod encryption;

@@ -48,6 +48,10 @@ pub struct Change {
     /// Of a rename: objectGUID, by which the object is known again under either name.
     #[serde(default, rename = "objectGuid", skip_serializing_if = "Option::is_none")]
     pub object_guid: Option<String>,
+    /// dNSHostName of the DC that it is sent to; `None`: the one that the workflow is pinned to.
+    /// Changes for different DCs are sent side by side.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dc: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,16 +66,16 @@ pub enum ChangeKind {
 
 impl Change {
     pub fn add(dn: Dn, attributes: Vec<AttributeChange>) -> Self {
-        Self { kind: ChangeKind::Add, dn, attributes, object_guid: None }
+        Self { kind: ChangeKind::Add, dn, attributes, object_guid: None, dc: None }
     }
 
     pub fn modify(dn: Dn, attributes: Vec<AttributeChange>) -> Self {
-        Self { kind: ChangeKind::Modify, dn, attributes, object_guid: None }
+        Self { kind: ChangeKind::Modify, dn, attributes, object_guid: None, dc: None }
     }
 
     /// `attributes` are what the object held, for the record and for undo.
     pub fn delete(dn: Dn, attributes: Vec<AttributeChange>) -> Self {
-        Self { kind: ChangeKind::Delete, dn, attributes, object_guid: None }
+        Self { kind: ChangeKind::Delete, dn, attributes, object_guid: None, dc: None }
     }
 
     /// The object of that objectGUID gets the RDN value `name` (unescaped) and stays in its container.
@@ -79,7 +83,13 @@ impl Change {
         let attribute =
             AttributeChange::set(Self::NAME, vec![dn.rdn().value.as_str().into()], vec![name.into()]);
         let object_guid = Some(object_guid.into());
-        Self { kind: ChangeKind::Rename, dn, attributes: vec![attribute], object_guid }
+        Self { kind: ChangeKind::Rename, dn, attributes: vec![attribute], object_guid, dc: None }
+    }
+
+    /// The same, for that DC.
+    #[must_use]
+    pub fn at(self, dc: impl Into<String>) -> Self {
+        Self { dc: Some(dc.into()), ..self }
     }
 
     /// The attribute that follows the RDN.

@@ -6,7 +6,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountName, ManagedPasswordInterval, PrincipalRef, Sid};
+use uuid::Uuid;
+
+use crate::{AccountName, FarmName, ManagedPasswordInterval, PrincipalRef, Sid, WorkflowId};
 
 /// `add-host` and `remove-host`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,3 +59,56 @@ pub struct ImportRequest {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InspectRequest {}
+
+/// `compromise-removal`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CompromiseRequest {
+    pub host: PrincipalRef,
+    /// Cut off from these farms only; empty: from everything that it can read.
+    #[serde(default)]
+    pub farms: Vec<FarmName>,
+    /// The computer account is not disabled.
+    #[serde(default)]
+    pub keep_computer_enabled: bool,
+    /// Why a domain controller's own account is meant nevertheless.
+    #[serde(default)]
+    pub force: Option<String>,
+}
+
+/// `quarantine-release`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QuarantineReleaseRequest {
+    /// Of the computer account that was quarantined; a rebuilt host has another.
+    pub host_sid: Sid,
+    /// Why it is released before tickets from the time before its removal must be dead.
+    #[serde(default)]
+    pub force: Option<String>,
+}
+
+/// `quarantine-check`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QuarantineCheckRequest {}
+
+/// `await-roll`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AwaitRollRequest {
+    pub account_sid: Sid,
+    /// The key id (bytes of msDS-ManagedPasswordId, base64) whose password is known to others.
+    pub exposed_key_id: String,
+    /// The containment that found the exposure.
+    pub compromise: WorkflowId,
+}
+
+/// `kds-root-key-recovery`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KdsRootKeyRecoveryRequest {
+    /// The exposed key.
+    pub root_key: Uuid,
+    /// How long replaced accounts stay, disabled, before they are deleted.
+    pub cool_down_seconds: u64,
+}

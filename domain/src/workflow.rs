@@ -88,6 +88,8 @@ text_enum! {
         LockReleased = "lock-released",
         /// A worker stopped and handed it on.
         HandedOver = "handed-over",
+        /// The containment that had stopped it is over.
+        FenceLowered = "fence-lowered",
     }
 }
 
@@ -136,6 +138,16 @@ impl WorkflowKind {
     /// A gMSA that others made is put on record as a farm.
     pub const IMPORT: Self = Self::known("import");
     pub const INSPECT: Self = Self::known("inspect");
+    /// A compromised host is cut off from every gMSA that it could read.
+    pub const COMPROMISE_REMOVAL: Self = Self::known("compromise-removal");
+    /// A host leaves the quarantine.
+    pub const QUARANTINE_RELEASE: Self = Self::known("quarantine-release");
+    /// Can a quarantined host read anything again?
+    pub const QUARANTINE_CHECK: Self = Self::known("quarantine-check");
+    /// An exposed password is watched until it has rolled.
+    pub const AWAIT_ROLL: Self = Self::known("await-roll");
+    /// Every gMSA moves off an exposed KDS root key ("golden gMSA").
+    pub const KDS_ROOT_KEY_RECOVERY: Self = Self::known("kds-root-key-recovery");
 
     pub const fn known(name: &'static str) -> Self {
         Self(std::borrow::Cow::Borrowed(name))
@@ -262,6 +274,12 @@ pub struct Workflow {
     pub lane: Lane,
     pub mode: Mode,
     pub state: WorkflowState,
+    /// The workflow that asked for this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<WorkflowId>,
+    /// The containment that stopped it; it goes on, planned anew, when that is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preempted_by: Option<WorkflowId>,
     pub requested_by: String,
     pub reason: Option<String>,
     pub created_at: DateTime<Utc>,

@@ -9,6 +9,7 @@
 
 mod m20261122_000001_first;
 mod m20261122_000002_directory_index;
+mod m20261127_000003_quarantine;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::{MigrationTrait, async_trait};
@@ -21,6 +22,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m20261122_000001_first::Migration),
             Box::new(m20261122_000002_directory_index::Migration),
+            Box::new(m20261127_000003_quarantine::Migration),
         ]
     }
 }

@@ -28,6 +28,8 @@ pub struct NewWorkflow {
     pub input: Value,
     /// W3C trace context of the request.
     pub traceparent: Option<String>,
+    /// The workflow that asks for it.
+    pub parent: Option<WorkflowId>,
     /// Recorded as a farm that was asked for, if there is none of that name yet.
     pub farm_spec: Option<FarmSpec>,
     pub now: DateTime<Utc>,
@@ -114,12 +116,17 @@ pub struct Claimed {
     pub control: Option<Control>,
 }
 
-/// What a person asked of a running workflow; obeyed at the next step boundary.
+/// What was asked of a running workflow; obeyed at the next step boundary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Control {
     Pause,
     Cancel,
+    /// A containment raised the farm's fence: paused until that is over.
+    Preempt,
+    /// The fence is down: what was only read is read and planned anew. Only with a claim; it has a
+    /// column of its own, so a person's wish comes first and does not displace it.
+    Replan,
 }
 
 impl Control {
@@ -127,6 +134,8 @@ impl Control {
         match self {
             Self::Pause => "pause",
             Self::Cancel => "cancel",
+            Self::Preempt => "preempt",
+            Self::Replan => "replan",
         }
     }
 }
@@ -168,6 +177,8 @@ pub enum WorkflowChange {
     Pause,
     /// Back to the queue with an event (a worker that stops).
     Release,
+    /// What was only read is to be read anew; the wish for it ([`Control::Replan`]) is done.
+    Replanned,
     /// Its end: lease and lock are given up, the next workflow on the farm is woken.
     Finish(Finish),
 }
@@ -263,6 +274,8 @@ pub struct WorkflowFilter {
     pub directory: Option<DirectoryName>,
     pub farm: Option<FarmName>,
     pub host: Option<String>,
+    /// The workflow that asked for them.
+    pub parent: Option<WorkflowId>,
     pub since: Option<DateTime<Utc>>,
     pub until: Option<DateTime<Utc>>,
 }
@@ -368,4 +381,89 @@ pub struct OutboxDepth {
     pub rows: u64,
     /// When the oldest of them was written.
     pub oldest: Option<DateTime<Utc>>,
+}
+
+/// A host that is put on the list which every workflow obeys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewQuarantine {
+    pub directory: DirectoryName,
+    /// Of the computer account; a rebuilt host has another.
+    pub host_sid: domain::Sid,
+    /// sAMAccountName without its `$`.
+    pub host_name: String,
+    pub computer_dn: domain::Dn,
+    /// The containment.
+    pub workflow: WorkflowId,
+    pub placed_by: String,
+    pub reason: Option<String>,
+}
+
+/// A host under quarantine, or one that was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Quarantined {
+    pub id: uuid::Uuid,
+    pub directory: DirectoryName,
+    pub host_sid: domain::Sid,
+    pub host_name: String,
+    pub computer_dn: domain::Dn,
+    /// The containment that put it here first.
+    pub workflow: WorkflowId,
+    pub placed_by: String,
+    pub reason: Option<String>,
+    pub placed_at: DateTime<Utc>,
+    /// We disabled its computer account, so that a release enables it again.
+    pub computer_disabled: bool,
+    pub released: Option<Release>,
+}
+
+/// The end of a quarantine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Release {
+    pub at: DateTime<Utc>,
+    pub by: String,
+    pub workflow: WorkflowId,
+    pub reason: Option<String>,
+}
+
+/// A deny entry that we wrote for a quarantined host: what a release takes back, and no other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Denial {
+    pub account_sid: domain::Sid,
+    pub account_dn: domain::Dn,
+    pub workflow: WorkflowId,
+    pub written_at: DateTime<Utc>,
+}
+
+/// Whose work a containment stops.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preemption {
+    pub by: WorkflowId,
+    pub directory: DirectoryName,
+    /// Lifecycle workflows on these farms ...
+    pub farms: Vec<FarmName>,
+    /// ... and those that name this host, in whatever form.
+    pub hosts: Vec<String>,
+}
+
+/// A workflow that a containment stopped, and whether it has come to a stop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Preempted {
+    pub workflow: WorkflowId,
+    pub kind: WorkflowKind,
+    pub farm: Option<FarmName>,
+    pub state: WorkflowState,
+    /// While it runs: when it stops at the latest.
+    pub lease_until: Option<DateTime<Utc>>,
+}
+
+/// Which quarantines to list.
+#[derive(Debug, Clone, Default)]
+pub struct QuarantineFilter {
+    pub directory: Option<DirectoryName>,
+    /// Also those that were released.
+    pub released: bool,
 }

@@ -4,40 +4,19 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use directory::{Directory, DirectoryWrite, ReadOnly};
 use domain::farm::HostActionsSpec;
 use domain::{DirectoryName, ErrorCode, FarmName, FarmSpec, Mode, Problem, Sid, WorkflowId, Write};
 use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use store::{Farm, FarmFacts, FarmState, Store, StoreError};
+use store::{Farm, FarmFacts, FarmState, StoreError};
 use tokio::sync::OnceCell;
 
 use crate::engine::Lease;
+use crate::records::Records;
+use crate::step::Refused;
 use crate::{Environment, StepError};
-
-/// What a step may ask of the farms on record besides its own.
-#[async_trait]
-pub trait FarmsOnRecord: Send + Sync {
-    /// The farm whose account has that SID.
-    async fn farm_of_account(
-        &self,
-        directory: &DirectoryName,
-        account: &Sid,
-    ) -> Result<Option<FarmName>, StoreError>;
-}
-
-#[async_trait]
-impl FarmsOnRecord for Store {
-    async fn farm_of_account(
-        &self,
-        directory: &DirectoryName,
-        account: &Sid,
-    ) -> Result<Option<FarmName>, StoreError> {
-        Self::farm_of_account(self, directory, account).await
-    }
-}
 
 /// One workflow's view of the world. Steps share data only through persisted outputs.
 pub struct StepContext {
@@ -55,9 +34,12 @@ pub struct StepContext {
     farm: Option<Arc<Farm>>,
     sharing_group: Arc<[FarmName]>,
     farm_name: Option<FarmName>,
-    farms: Option<Arc<dyn FarmsOnRecord>>,
+    records: Option<Arc<dyn Records>>,
+    requested_by: String,
+    reason: Option<String>,
     memo: Value,
     written: Vec<Write>,
+    refused: Vec<Refused>,
 }
 
 impl StepContext {
@@ -72,8 +54,8 @@ impl StepContext {
         let (outputs, dc) = (HashMap::new(), OnceCell::new());
         let (lease, changed, memo) = (None, HashSet::new(), Value::Null);
         let (farm, sharing_group) = (None, Arc::default());
-        let (farm_name, farms) = (None, None);
-        let written = Vec::new();
+        let (farm_name, records) = (None, None);
+        let (written, refused) = (Vec::new(), Vec::new());
         Self {
             workflow_id,
             directory,
@@ -87,10 +69,13 @@ impl StepContext {
             changed,
             farm_name,
             farm,
-            farms,
+            records,
+            requested_by: String::new(),
+            reason: None,
             sharing_group,
             memo,
             written,
+            refused,
         }
     }
 
@@ -110,25 +95,43 @@ impl StepContext {
         self
     }
 
-    /// Gives the context the other farms on record.
+    /// Gives the context what else is on record.
     #[must_use]
-    pub fn among(mut self, farms: Arc<dyn FarmsOnRecord>) -> Self {
-        self.farms = Some(farms);
+    pub fn among(mut self, records: Arc<dyn Records>) -> Self {
+        self.records = Some(records);
         self
+    }
+
+    /// Tells the context who asked, and why.
+    #[must_use]
+    pub fn asked_by(mut self, requested_by: &str, reason: Option<&str>) -> Self {
+        (self.requested_by, self.reason) = (requested_by.to_owned(), reason.map(str::to_owned));
+        self
+    }
+
+    pub fn requested_by(&self) -> &str {
+        &self.requested_by
+    }
+
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+
+    /// What is on record besides the workflow's own; a context without it is a fault.
+    pub fn records(&self) -> Result<&Arc<dyn Records>, StepError> {
+        self.records.as_ref().ok_or_else(|| fault("the context was given no records".to_owned()))
+    }
+
+    /// The hosts that no workflow may let in; none where no record is at hand.
+    pub async fn quarantined(&self) -> Result<Vec<store::Quarantined>, StepError> {
+        let Some(records) = &self.records else { return Ok(Vec::new()) };
+        Ok(records.quarantined(&self.directory).await?)
     }
 
     /// Another farm than the workflow's whose account that is, as far as the record is at hand.
     pub async fn farm_of_account(&self, account: &Sid) -> Result<Option<FarmName>, StepError> {
-        let Some(farms) = &self.farms else { return Ok(None) };
-        let found =
-            farms.farm_of_account(&self.directory, account).await.map_err(|error| StepError::Retry {
-                after: Duration::from_secs(5),
-                problem: Problem::new(
-                    ErrorCode::StoreUnavailable,
-                    format!("the farms on record cannot be read: {error}"),
-                    "it is tried again by itself",
-                ),
-            })?;
+        let Some(records) = &self.records else { return Ok(None) };
+        let found = records.farm_of_account(&self.directory, account).await?;
         Ok(found.filter(|found| self.farm_name.as_ref().is_none_or(|own| own.key() != found.key())))
     }
 
@@ -148,7 +151,9 @@ impl StepContext {
             farm: self.farm.clone(),
             sharing_group: self.sharing_group.clone(),
             farm_name: self.farm_name.clone(),
-            farms: self.farms.clone(),
+            records: self.records.clone(),
+            requested_by: self.requested_by.clone(),
+            reason: self.reason.clone(),
             lease: self.lease.clone(),
             ..cx
         }
@@ -200,6 +205,15 @@ impl StepContext {
     /// What the step at hand has written by now, in this attempt and in those before it.
     pub fn written(&self) -> &[Write] {
         &self.written
+    }
+
+    /// Changes of an independent plan that the step at hand could not make in this attempt.
+    pub fn refused(&self) -> &[Refused] {
+        &self.refused
+    }
+
+    pub(crate) fn set_refused(&mut self, refused: Vec<Refused>) {
+        self.refused = refused;
     }
 
     pub(crate) fn set_written(&mut self, writes: &[Write]) {
@@ -273,6 +287,20 @@ impl StepContext {
     /// Name of the DC, if this workflow has talked to one in this run.
     pub fn pinned(&self) -> Option<&str> {
         self.dc.get().map(|dc| dc.dc())
+    }
+}
+
+/// The record is away: the directory is as it was, so the step is tried again.
+impl From<StoreError> for StepError {
+    fn from(error: StoreError) -> Self {
+        Self::Retry {
+            after: Duration::from_secs(5),
+            problem: Problem::new(
+                ErrorCode::StoreUnavailable,
+                format!("what is on record cannot be read or written: {error}"),
+                "it is tried again by itself",
+            ),
+        }
     }
 }
 

@@ -15,7 +15,8 @@ impl Registry {
     /// Everything that Farmhand does.
     pub fn standard() -> Self {
         use crate::runbooks::{
-            add_host, decommission, deploy, import, inspect, remove_host, replace, update,
+            add_host, await_roll, compromise_removal, decommission, deploy, import, inspect,
+            kds_root_key_recovery, remove_host, replace, update,
         };
         Self::default()
             .with(deploy::runbook())
@@ -26,6 +27,9 @@ impl Registry {
             .with(inspect::runbook())
             .with(update::runbook())
             .with(decommission::runbook())
+            .with(await_roll::runbook())
+            .with(kds_root_key_recovery::runbook())
+            .with(compromise_removal::runbook())
     }
 
     #[must_use]

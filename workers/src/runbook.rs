@@ -18,12 +18,24 @@ pub struct RunResult {
     pub farm: Option<FarmRecord>,
 }
 
+/// How a workflow that a containment had stopped goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Replan {
+    /// Every step that changed nothing is read and planned anew, from the first on.
+    #[default]
+    FromStart,
+    /// Only those behind the last that changed something: the ones before it have read what is no
+    /// longer there.
+    FromLastChange,
+}
+
 /// A workflow kind as a list of steps, carried out in order.
 pub struct Runbook {
     pub kind: WorkflowKind,
     /// It works on a farm on record: the record is loaded before the first step.
     pub needs_farm: bool,
     pub steps: Vec<Arc<dyn DynStep>>,
+    pub replan: Replan,
     /// From the steps' outputs to the workflow's result; pure.
     pub result: fn(&StepContext) -> Result<RunResult, StepError>,
 }

@@ -186,6 +186,8 @@ fn sample_workflow() -> Workflow {
         lane: Lane::Lifecycle,
         mode: Mode::Apply,
         state: WorkflowState::Waiting,
+        parent: None,
+        preempted_by: None,
         requested_by: "anna".to_owned(),
         reason: None,
         created_at: now,

@@ -336,6 +336,7 @@ pub(crate) async fn submit(store: &Store, clock: &dyn Clock, lane: Lane) -> Work
         reason: None,
         input: Value::Null,
         traceparent: None,
+        parent: None,
         farm_spec: None,
         now,
     };

@@ -259,6 +259,7 @@ impl Requests {
             reason: None,
             input: serde_json::Value::Null,
             traceparent: messages::trace::current(),
+            parent: None,
             farm_spec: None,
             now,
         };

@@ -51,6 +51,11 @@ pub struct Model {
     /// When the last event about it was written, and how many since it was last queued.
     pub emitted_at: DateTime<Utc>,
     pub emissions: i32,
+    pub parent: Option<Uuid>,
+    pub preempted_by: Option<Uuid>,
+    /// A containment had stopped it: whoever claims it next reads and plans anew. Beside `control`,
+    /// so that what a person asks for meanwhile does not take its place.
+    pub replan: bool,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -96,6 +101,9 @@ impl Model {
             control_by: None,
             emitted_at: new.now,
             emissions: 1,
+            parent: new.parent.map(|id| id.0),
+            preempted_by: None,
+            replan: false,
         })
     }
 
@@ -161,6 +169,7 @@ pub fn control(id: &Uuid, text: Option<&str>) -> Result<Option<Control>, StoreEr
         None => Ok(None),
         Some("pause") => Ok(Some(Control::Pause)),
         Some("cancel") => Ok(Some(Control::Cancel)),
+        Some("preempt") => Ok(Some(Control::Preempt)),
         Some(_) => Err(Cell { table: "workflows", column: "control", row: id }.inconsistent()),
     }
 }
@@ -178,6 +187,8 @@ impl TryFrom<&Model> for Workflow {
             lane: row.lane()?,
             mode: row.cell("mode").parse(&row.mode)?,
             state: row.state()?,
+            parent: row.parent.map(WorkflowId),
+            preempted_by: row.preempted_by.map(WorkflowId),
             requested_by: row.requested_by.clone(),
             reason: row.reason.clone(),
             created_at: row.created_at,

@@ -39,6 +39,7 @@ impl Step for NoOp {
 pub fn runbook() -> Runbook {
     Runbook {
         needs_farm: false,
+        replan: workers::runbook::Replan::FromStart,
         kind: WorkflowKind::known(KIND),
         steps: NAMES.map(|name| Arc::new(NoOp(name)) as Arc<dyn DynStep>).to_vec(),
         result: |_| Ok(RunResult::default()),
@@ -59,6 +60,7 @@ pub fn request() -> NewWorkflow {
         reason: None,
         input: json!({}),
         traceparent: None,
+        parent: None,
         farm_spec: None,
         now,
     }

@@ -193,6 +193,7 @@ fn ok() -> Result<(), StepError> {
 fn registry(steps: Vec<Arc<dyn DynStep>>) -> Registry {
     Registry::default().with(Runbook {
         needs_farm: false,
+        replan: workers::runbook::Replan::FromStart,
         kind: WorkflowKind::known("scripted"),
         steps,
         result: |cx| Ok(RunResult { result: cx.output::<Value>("last").unwrap_or_default(), farm: None }),

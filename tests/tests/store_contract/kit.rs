@@ -239,6 +239,7 @@ pub fn check(seconds: i64) -> NewWorkflow {
         reason: None,
         input: json!({ "n": 1 }),
         traceparent: None,
+        parent: None,
         farm_spec: None,
         now: at(seconds),
     }

@@ -7,6 +7,7 @@ use directory::{
 use domain::step::Intent;
 use domain::{AttributeChange, AttributeOp, AttributeValue, Change, ChangeKind, Dn, ErrorCode, Write};
 
+use crate::step::Refused;
 use crate::{StepContext, StepError};
 
 /// What is read of an object to know which one it is and when it last changed.
@@ -25,6 +26,26 @@ pub struct Carried {
     pub unknown: Option<Change>,
     /// Why it stopped before the end.
     pub stopped: Option<StepError>,
+    /// Of changes that stand each for itself: those that were not made.
+    pub refused: Vec<Refused>,
+}
+
+/// Carries out changes that stand each for itself: one that is refused stops none of the others.
+/// Only a write without an answer does, since it has to be read before anything is sent again.
+pub async fn carry_out_each(cx: &StepContext, changes: &[Change]) -> Carried {
+    let mut all = Carried::default();
+    for change in changes {
+        let carried = carry_out(cx, std::slice::from_ref(change)).await;
+        all.writes.extend(carried.writes);
+        match carried.stopped {
+            Some(error) if carried.unknown.is_none() && !cx.lease_is_lost() => {
+                all.refused.push(Refused::of(change, error));
+            }
+            stopped @ Some(_) => return Carried { stopped, unknown: carried.unknown, ..all },
+            None => {}
+        }
+    }
+    all
 }
 
 /// Carries changes out in order on the pinned DC; stops at the first that fails.

@@ -15,7 +15,7 @@ use tracing::Instrument as _;
 
 use super::journal::JournalError;
 use super::lease::Lease;
-use super::{Shared, approve, backoff, execute, hosts, step_names, unwind};
+use super::{Shared, approve, backoff, execute, hosts, replan, step_names, unwind};
 use crate::runbook::Runbook;
 use crate::step::{DynStep, StepPlan};
 use crate::{PlannedWait, StepContext, StepError};
@@ -102,13 +102,19 @@ async fn drive(shared: &Shared, claimed: Claimed, lease: Lease) -> Result<(), St
     .under(lease.clone())
     .about(workflow.farm.clone())
     .among(Arc::new(shared.store.clone()))
+    .asked_by(&workflow.requested_by, workflow.reason.as_deref())
     .with_farm(farm, sharing);
     let records = workflow.steps.iter().filter(|step| step.attempts > 0).cloned().collect();
     let (begun, pinned) = (!workflow.steps.is_empty(), claimed.pinned_dc.is_some());
     let mut run = Run { shared, runbook, cx, lease, claimed, records, begun, pinned };
     match run.claimed.unwinding.clone() {
         Some(cause) => unwind::unwind(&mut run, cause).await,
-        None => run.forward().await,
+        None => {
+            if run.claimed.control == Some(Control::Replan) {
+                replan::go_back(&mut run).await?;
+            }
+            run.forward().await
+        }
     }
 }
 
@@ -182,7 +188,8 @@ impl Run<'_> {
         self.succeed(None).await
     }
 
-    /// Between two steps: the place where a person's wish or a stop of the worker is obeyed.
+    /// Between two steps: the place where a person's wish, a containment or a stop of the worker is
+    /// obeyed.
     async fn boundary(&mut self) -> Result<(), Stop> {
         match self.lease.control() {
             Some(Control::Cancel) => {
@@ -196,15 +203,15 @@ impl Run<'_> {
                 unwind::begin(self, Vec::new(), problem).await?;
                 Err(Stop::AtRest)
             }
-            Some(Control::Pause) => {
+            Some(Control::Pause | Control::Preempt) => {
                 self.commit(Vec::new(), WorkflowChange::Pause).await?;
                 Err(Stop::AtRest)
             }
-            None if self.shared.stop.is_cancelled() => {
+            None | Some(Control::Replan) if self.shared.stop.is_cancelled() => {
                 self.commit(Vec::new(), WorkflowChange::Release).await?;
                 Err(Stop::AtRest)
             }
-            None => Ok(()),
+            None | Some(Control::Replan) => Ok(()),
         }
     }
 
@@ -267,8 +274,9 @@ impl Run<'_> {
         self.resolve(record).await?;
         hosts::ask_failed_again(record);
         if step.is_approval() && self.cx.mode == Mode::Apply {
-            return self.approve(record).await;
+            return self.approve(step, record).await;
         }
+        self.cx.set_refused(Vec::new());
         let plan = step.assess(&self.cx).await?;
         if self.cx.mode == Mode::Plan || plan.skipped {
             self.conclude_unwritten(record, plan);
@@ -312,7 +320,11 @@ impl Run<'_> {
             Some(Intent { dc: dc.clone(), changes: plan.changes.clone(), at: self.shared.clock.now() });
         record.detail = Some(plan.detail.clone());
         self.commit_intent(record, &dc).await.map_err(Attempt::Stop)?;
-        let carried = execute::carry_out(&self.cx, &plan.changes).await;
+        let carried = match plan.independent {
+            true => execute::carry_out_each(&self.cx, &plan.changes).await,
+            false => execute::carry_out(&self.cx, &plan.changes).await,
+        };
+        self.cx.set_refused(carried.refused);
         record.outcome.get_or_insert_default().writes.extend(carried.writes);
         // What was refused is not ours, whatever the directory shows later; only a write without
         // an answer stays in doubt.
@@ -385,7 +397,8 @@ impl Run<'_> {
             }
             StepError::Wait(wait) => {
                 let PlannedWait { reason, until, problem, memo } = wait.as_ref();
-                record.error = (*reason == WaitReason::Operator).then(|| problem.clone());
+                let is_trouble = matches!(reason, WaitReason::Operator | WaitReason::Retry);
+                record.error = is_trouble.then(|| problem.clone());
                 record.detail = Some(problem.message.clone());
                 if let Some(memo) = memo {
                     record.outcome.get_or_insert_default().memo = memo.clone();

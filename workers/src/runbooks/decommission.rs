@@ -11,7 +11,7 @@ use domain::{HostActionKind, Sid, WorkflowKind};
 use serde::Serialize;
 use store::FarmRecord;
 
-use crate::runbook::{RunResult, Runbook};
+use crate::runbook::{Replan, RunResult, Runbook};
 use crate::steps::approval::Approval;
 use crate::steps::ensure_group::GroupOutput;
 use crate::steps::find_farm::FarmAccount;
@@ -32,6 +32,7 @@ pub fn runbook() -> Runbook {
     Runbook {
         kind: WorkflowKind::DECOMMISSION,
         needs_farm: true,
+        replan: Replan::FromLastChange,
         steps: vec![
             Arc::new(FindRemains),
             Arc::new(Survey),

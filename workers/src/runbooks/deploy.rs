@@ -12,7 +12,7 @@ use domain::{FarmSpec, MembershipMode, WorkflowKind};
 use serde::Serialize;
 use store::{FarmFacts, FarmRecord};
 
-use crate::runbook::{RunResult, Runbook};
+use crate::runbook::{Replan, RunResult, Runbook};
 use crate::steps::ensure_gmsa::{self, AccountOutput, EnsureGmsa};
 use crate::steps::ensure_group::{self, EnsureGroup, GroupOutput};
 use crate::steps::ensure_members::EnsureMembers;
@@ -35,6 +35,7 @@ pub fn runbook() -> Runbook {
         kind: WorkflowKind::DEPLOY,
         // For those whom an imported account lets read besides; without a record there is nobody.
         needs_farm: true,
+        replan: Replan::FromStart,
         steps: vec![
             Arc::new(Preflight),
             Arc::new(EnsureGroup),

@@ -9,14 +9,20 @@ use domain::WorkflowKind;
 use serde::Serialize;
 use store::{FarmFacts, FarmRecord};
 
-use crate::runbook::{RunResult, Runbook};
+use crate::runbook::{Replan, RunResult, Runbook};
 use crate::steps::import::{self, ReadAccount};
 use crate::steps::outputs::{count, to_value};
 use crate::{StepContext, StepError};
 
 pub fn runbook() -> Runbook {
     // The record, where there is one, says what a directory does not: how things are done on hosts.
-    Runbook { kind: WorkflowKind::IMPORT, needs_farm: true, steps: vec![Arc::new(ReadAccount)], result }
+    Runbook {
+        kind: WorkflowKind::IMPORT,
+        needs_farm: true,
+        replan: Replan::FromStart,
+        steps: vec![Arc::new(ReadAccount)],
+        result,
+    }
 }
 
 /// The workflow's `result`.

@@ -7,12 +7,18 @@ use std::sync::Arc;
 use domain::WorkflowKind;
 use serde_json::Value;
 
-use crate::runbook::{RunResult, Runbook};
+use crate::runbook::{Replan, RunResult, Runbook};
 use crate::steps::inspect::{self, InspectFarm};
 use crate::{StepContext, StepError};
 
 pub fn runbook() -> Runbook {
-    Runbook { kind: WorkflowKind::INSPECT, needs_farm: true, steps: vec![Arc::new(InspectFarm)], result }
+    Runbook {
+        kind: WorkflowKind::INSPECT,
+        needs_farm: true,
+        replan: Replan::FromStart,
+        steps: vec![Arc::new(InspectFarm)],
+        result,
+    }
 }
 
 /// The workflow's `result` is an [`inspect::Inspection`]; the record stays as it is.

@@ -11,7 +11,7 @@ use domain::{MembershipMode, Sid, WorkflowKind};
 use serde::Serialize;
 use store::FarmRecord;
 
-use crate::runbook::{RunResult, Runbook};
+use crate::runbook::{Replan, RunResult, Runbook};
 use crate::steps::ensure_group::GroupOutput;
 use crate::steps::find_farm::{self, FarmAccount, FarmOutput, FindFarm};
 use crate::steps::members::Standing;
@@ -26,6 +26,7 @@ pub fn runbook() -> Runbook {
     Runbook {
         kind: WorkflowKind::REMOVE_HOST,
         needs_farm: true,
+        replan: Replan::FromStart,
         steps: vec![
             Arc::new(FindFarm),
             Arc::new(PreflightLeaving),

@@ -13,7 +13,7 @@ use domain::{AccountName, Dn, ErrorCode, Sid, WorkflowKind};
 use serde::Serialize;
 use store::{FarmFacts, FarmRecord};
 
-use crate::runbook::{RunResult, Runbook};
+use crate::runbook::{Replan, RunResult, Runbook};
 use crate::steps::approval::Approval;
 use crate::steps::find_farm::FindFarm;
 use crate::steps::outputs::to_value;
@@ -29,6 +29,7 @@ pub fn runbook() -> Runbook {
     Runbook {
         kind: WorkflowKind::REPLACE,
         needs_farm: true,
+        replan: Replan::FromLastChange,
         steps: vec![
             Arc::new(FindFarm),
             Arc::new(SurveyAccount { name: BEFORE_APPROVAL }),

@@ -10,7 +10,7 @@ use domain::{Dn, FarmSpec, MembershipMode, WorkflowKind};
 use serde::Serialize;
 use store::{FarmFacts, FarmRecord};
 
-use crate::runbook::{RunResult, Runbook};
+use crate::runbook::{Replan, RunResult, Runbook};
 use crate::steps::ensure_group::{self, EnsureGroup, GroupOutput};
 use crate::steps::ensure_members::EnsureMembers;
 use crate::steps::find_farm::{self, FarmAccount, FarmOutput, FindFarm};
@@ -27,6 +27,7 @@ pub fn runbook() -> Runbook {
     Runbook {
         kind: WorkflowKind::UPDATE,
         needs_farm: true,
+        replan: Replan::FromStart,
         steps: vec![
             Arc::new(FindFarm),
             Arc::new(PreflightUpdate),

@@ -4,6 +4,8 @@
 //! so each output is a documented struct beside its step.
 
 pub mod approval;
+pub mod children;
+pub mod contain;
 pub mod ensure_gmsa;
 pub mod ensure_group;
 pub mod ensure_members;
@@ -22,10 +24,13 @@ pub mod preflight;
 pub mod principals;
 pub mod replace;
 pub mod retire;
+pub mod roll;
+pub mod root_key;
 pub mod switch_readers;
 pub mod update_account;
 pub mod verify_everywhere;
 pub mod verify_update;
+pub mod ways;
 pub mod withdraw_members;
 
 #[cfg(test)]
