@@ -4,6 +4,8 @@ pub mod farms;
 pub mod idempotency_keys;
 pub mod locks;
 pub mod outbox;
+pub mod rotation;
+pub mod rotation_history;
 pub mod steps;
 pub mod tokens;
 pub mod workflow_hosts;
