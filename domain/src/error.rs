@@ -136,6 +136,8 @@ codes! {
     RollAwaited = "roll-awaited",
     /// It waits for people to do what it cannot do itself, e.g. make a KDS root key.
     ByHandAwaited = "by-hand-awaited",
+    /// A member host fetched a password that was due, and it has not rolled everywhere.
+    PasswordNotRolled = "password-not-rolled",
 }
 
 impl fmt::Display for ErrorCode {

@@ -43,6 +43,8 @@ pub struct Lab {
     pub database_url: String,
     /// The folder of the lab's scripts.
     pub scripts: PathBuf,
+    /// Where the DC's state is, where it is another than the shared one's.
+    pub(crate) folder: Option<PathBuf>,
 }
 
 impl Lab {
@@ -61,6 +63,7 @@ impl Lab {
             amqp_url: variable("FARMHAND_TEST_AMQP_URL"),
             database_url: variable("FARMHAND_TEST_DATABASE_URL"),
             scripts: variable("FARMHAND_TEST_LAB").into(),
+            folder: None,
         }
     }
 
@@ -91,7 +94,7 @@ impl Lab {
     }
 
     fn host_reads_password_over(&self, login: &str, host: &str, gmsa: &str) -> anyhow::Result<bool> {
-        let mut command = std::process::Command::new(self.script("as-host"));
+        let mut command = self.command("as-host");
         let output = crate::script::run(command.args([host, gmsa, "--auth", login]), b"")?;
         match output.status.code() {
             Some(0) => Ok(true),
@@ -109,7 +112,7 @@ impl Lab {
     /// # Errors
     /// When it does not start, or says that it failed.
     pub fn samba_tool(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        let mut command = std::process::Command::new(self.script("lab-run"));
+        let mut command = self.command("lab-run");
         command.arg("samba-tool").args(arguments).args([
             "-H",
             "ldap://dc1.contoso.com",
@@ -135,6 +138,15 @@ impl Lab {
             ("FARMHAND_DIRECTORY_PASSWORD", account.password.clone()),
         ];
         pairs.map(|(name, value)| (name.to_owned(), value)).to_vec()
+    }
+
+    /// A script that speaks with this lab's DC.
+    fn command(&self, script: &str) -> std::process::Command {
+        let mut command = std::process::Command::new(self.script(script));
+        if let Some(folder) = &self.folder {
+            command.env("LAB_DIR", folder);
+        }
+        command
     }
 
     pub(crate) fn script(&self, name: &str) -> PathBuf {

@@ -168,6 +168,7 @@ impl PrivateDc {
         let mut lab = lab.clone();
         lab.directory_url = format!("ldaps://{}:636", service.place);
         lab.ca_file = service.folder.join("ca/ca.pem");
+        lab.folder = Some(service.folder.clone());
         Self { lab, service }
     }
 
@@ -183,6 +184,12 @@ impl PrivateDc {
     /// SIGKILL to all its processes.
     pub async fn kill(&self) {
         self.service.call("kill").await;
+    }
+
+    /// Restarted with its clock so many days ahead of the machine's; member hosts of `lab` follow.
+    /// Going back is not for a DC that has rolled a password.
+    pub async fn age(&self, days: u32) {
+        self.service.call_with("age", &[&days.to_string()]).await;
     }
 
     /// SIGSTOP: connections stay open, new ones are accepted by the kernel, and nothing answers.

@@ -16,7 +16,7 @@ impl Registry {
     pub fn standard() -> Self {
         use crate::runbooks::{
             add_host, await_roll, compromise_removal, decommission, deploy, import, inspect,
-            kds_root_key_recovery, remove_host, replace, update,
+            kds_root_key_recovery, nudge, remove_host, replace, rotation_check, update,
         };
         Self::default()
             .with(deploy::runbook())
@@ -30,6 +30,8 @@ impl Registry {
             .with(await_roll::runbook())
             .with(kds_root_key_recovery::runbook())
             .with(compromise_removal::runbook())
+            .with(rotation_check::runbook())
+            .with(nudge::runbook())
     }
 
     #[must_use]

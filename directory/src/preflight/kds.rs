@@ -57,6 +57,13 @@ pub async fn kds_root_key(dc: &dyn DirectoryRead, now: DateTime<Utc>) -> Result<
     Ok(shown.unwrap_or(KdsRootKey::CannotSee { keys: ids }))
 }
 
+impl KdsRootKey {
+    /// By the keys' own times; `None` where those cannot be seen.
+    pub fn by_times(keys: &[RootKey], now: DateTime<Utc>) -> Option<Self> {
+        judge(keys, now)
+    }
+}
+
 /// By the keys' own times; `None` where those cannot be seen.
 fn judge(keys: &[RootKey], now: DateTime<Utc>) -> Option<KdsRootKey> {
     if keys.is_empty() {

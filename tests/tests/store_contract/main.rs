@@ -15,6 +15,7 @@ mod outbox;
 mod rate;
 mod reaping;
 mod requesting;
+mod rotation;
 mod schema;
 mod tokens;
 
@@ -100,6 +101,14 @@ on_both_databases! {
     reaping::due_workflows_are_woken_and_others_sleep,
     reaping::an_unanswered_event_is_repeated_at_growing_distances,
     reaping::several_reapers_do_each_thing_once,
+    rotation::a_second_look_at_the_same_changes_only_its_time,
+    rotation::a_change_of_verdict_or_key_is_history,
+    rotation::what_was_not_seen_is_gone_and_may_come_back,
+    rotation::the_board_is_filtered_and_its_pages_do_not_shift,
+    rotation::old_changes_and_gone_accounts_are_forgotten,
+    rotation::two_checks_at_once_leave_one_item_each,
+    rotation::a_deployed_farm_is_found_by_its_account,
+    rotation::farms_of_an_earlier_version_are_found_by_their_account,
     tokens::a_token_is_known_until_it_expires_or_is_revoked,
     tokens::use_is_noted_once_a_minute,
     tokens::there_is_one_first_token,

@@ -26,6 +26,7 @@ pub mod replace;
 pub mod retire;
 pub mod roll;
 pub mod root_key;
+pub mod rotation;
 pub mod switch_readers;
 pub mod update_account;
 pub mod verify_everywhere;
