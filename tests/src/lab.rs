@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::process::Command;
 
 use domain::{Rng, SystemRng};
 
@@ -43,6 +44,8 @@ pub struct Lab {
     pub database_url: String,
     /// The folder of the lab's scripts.
     pub scripts: PathBuf,
+    /// Where the state of the lab with this directory is.
+    pub folder: PathBuf,
 }
 
 impl Lab {
@@ -61,6 +64,7 @@ impl Lab {
             amqp_url: variable("FARMHAND_TEST_AMQP_URL"),
             database_url: variable("FARMHAND_TEST_DATABASE_URL"),
             scripts: variable("FARMHAND_TEST_LAB").into(),
+            folder: variable("LAB_DIR").into(),
         }
     }
 
@@ -91,7 +95,7 @@ impl Lab {
     }
 
     fn host_reads_password_over(&self, login: &str, host: &str, gmsa: &str) -> anyhow::Result<bool> {
-        let mut command = std::process::Command::new(self.script("as-host"));
+        let mut command = self.command("as-host");
         let output = crate::script::run(command.args([host, gmsa, "--auth", login]), b"")?;
         match output.status.code() {
             Some(0) => Ok(true),
@@ -109,7 +113,7 @@ impl Lab {
     /// # Errors
     /// When it does not start, or says that it failed.
     pub fn samba_tool(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        let mut command = std::process::Command::new(self.script("lab-run"));
+        let mut command = self.command("lab-run");
         command.arg("samba-tool").args(arguments).args([
             "-H",
             "ldap://dc1.contoso.com",
@@ -139,6 +143,13 @@ impl Lab {
 
     pub(crate) fn script(&self, name: &str) -> PathBuf {
         self.scripts.join(name)
+    }
+
+    /// One of the lab's scripts at work on this directory.
+    pub(crate) fn command(&self, name: &str) -> Command {
+        let mut command = Command::new(self.script(name));
+        command.env("LAB_DIR", &self.folder);
+        command
     }
 }
 
