@@ -39,18 +39,28 @@ impl TwinDcs {
     /// # Panics
     /// When the machine cannot have them: a test that needs them must not pass for that.
     pub async fn start(lab: &Lab) -> Self {
+        Self::start_with(lab, &[]).await
+    }
+
+    /// With further environment of the script, e.g. `LAB_GMSAS`.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    pub async fn start_with(lab: &Lab, env: &'static [(&'static str, &'static str)]) -> Self {
         let lab = lab.clone();
-        let started = tokio::task::spawn_blocking(move || Self::start_now(&lab)).await.expect("the thread");
+        let started = tokio::task::spawn_blocking(move || Self::start_now(&lab, env));
+        let started = started.await.expect("the thread");
         started.unwrap_or_else(|error| {
             panic!("no two DCs (this needs root, iproute2 and network namespaces; deploy/lab/install dc): {error:#}")
         })
     }
 
-    fn start_now(lab: &Lab) -> Result<Self> {
+    fn start_now(lab: &Lab, env: &[(&str, &str)]) -> Result<Self> {
         let folder = std::env::temp_dir().join(format!("farmhand-twin-{}", random_text(8)));
         let network = free_network();
         let mut command = Command::new(lab.script("private-twin"));
         command.arg("keep").arg(&folder).arg(&network).env("LAB_HOSTS", HOSTS.to_string());
+        command.envs(env.iter().copied());
         // Not in this process's group: Ctrl-C is to end the tests, and the keeper is to clear up after them.
         command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut keeper = command.spawn().context("private-twin does not start")?;

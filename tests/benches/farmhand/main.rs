@@ -2,9 +2,10 @@
 //! services, in turns within one run. What each line means is in `docs/benchmarks.md`.
 //!
 //! `cargo bench -p tests --bench farmhand -- [deploy] [farms] [members] [workflows] [listing]
-//! [memory] [start]`; nothing named is everything. Needs what `deploy/lab/up` starts, and the release binary.
+//! [memory] [start] [containment]`; nothing named is everything. Needs what `deploy/lab/up` starts, and the release binary.
 
 mod clean;
+mod containment;
 mod cpu;
 mod deploy;
 mod farms;
@@ -29,7 +30,8 @@ use finished::Finished;
 use report::Verdicts;
 use telemetry::Meters;
 
-const PARTS: [&str; 7] = ["deploy", "farms", "members", "workflows", "listing", "memory", "start"];
+const PARTS: [&str; 8] =
+    ["deploy", "farms", "members", "workflows", "listing", "memory", "start", "containment"];
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -66,6 +68,9 @@ async fn bench(parts: &[String]) -> Result<()> {
     }
     if wanted("listing") {
         listing::run(&lab, &mut verdicts).await?;
+    }
+    if wanted("containment") {
+        containment::run(&lab, &meters, &mut verdicts).await?;
     }
     if ["deploy", "farms", "members", "workflows"].into_iter().any(wanted) {
         in_this_process(&lab, finished, &meters, &wanted, &mut verdicts).await?;
