@@ -51,8 +51,10 @@ pub enum ComputerState {
     Disabled,
     /// It was so before; a release leaves it so.
     DisabledBefore,
-    /// Asked for with `keepComputerEnabled`.
+    /// Asked for with `keepComputerEnabled`, or the account of a domain controller.
     KeptEnabled,
+    /// It could not be disabled; `notDone` says why.
+    StillEnabled,
 }
 
 /// A gMSA that the host could read.

@@ -72,6 +72,12 @@ impl Sid {
         let sub_authorities = self.sub_authorities.iter().copied().chain([rid]).collect();
         Self::new(self.authority, sub_authorities)
     }
+
+    /// The account with that relative identifier in the same domain.
+    pub fn sibling(&self, rid: u32) -> Option<Self> {
+        let domain = self.sub_authorities.split_last()?.1;
+        Self::new(self.authority, domain.iter().copied().chain([rid]).collect())
+    }
 }
 
 impl fmt::Display for Sid {

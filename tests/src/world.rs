@@ -207,8 +207,8 @@ impl World {
             kind: WorkflowKind::parse(kind).expect("a kind"),
             directory: DirectoryName::default(),
             farm: named.or_else(|| spec.as_ref().map(|spec| spec.name.clone())),
-            hosts: spec.iter().flat_map(|spec| spec.hosts.iter().map(ToString::to_string)).collect(),
-            lane: if kind == "inspect" { Lane::Urgent } else { Lane::Lifecycle },
+            hosts: hosts_of(&input, spec.as_ref()),
+            lane: lane_of(kind),
             mode,
             requested_by: "a test".to_owned(),
             reason: None,
@@ -275,6 +275,21 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         self.shutdown.cancel();
+    }
+}
+
+/// The hosts that a request names, as the API records them with it.
+fn hosts_of(input: &serde_json::Value, spec: Option<&FarmSpec>) -> Vec<String> {
+    let named = input["hosts"].as_array().filter(|_| spec.is_none()).into_iter().flatten();
+    let named = named.chain([&input["host"]]).filter_map(|host| host.as_str().map(str::to_owned));
+    spec.iter().flat_map(|spec| spec.hosts.iter().map(ToString::to_string)).chain(named).collect()
+}
+
+fn lane_of(kind: &str) -> Lane {
+    match kind {
+        "inspect" | "compromise-removal" => Lane::Urgent,
+        "quarantine-check" | "await-roll" => Lane::Checks,
+        _ => Lane::Lifecycle,
     }
 }
 

@@ -15,7 +15,7 @@ impl Registry {
     /// Everything that Farmhand does.
     pub fn standard() -> Self {
         use crate::runbooks::{
-            add_host, decommission, deploy, import, inspect, remove_host, replace, update,
+            add_host, compromise_removal, decommission, deploy, import, inspect, remove_host, replace, update,
         };
         Self::default()
             .with(deploy::runbook())
@@ -26,6 +26,7 @@ impl Registry {
             .with(inspect::runbook())
             .with(update::runbook())
             .with(decommission::runbook())
+            .with(compromise_removal::runbook())
     }
 
     #[must_use]

@@ -15,7 +15,7 @@
 //! back in reverse order, comparing before it writes.
 
 use async_trait::async_trait;
-use domain::{Change, HostWork, Write};
+use domain::{Change, HostWork, Problem, Write};
 use serde_json::Value;
 
 use crate::engine::execute;
@@ -34,11 +34,30 @@ pub struct StepPlan {
     pub expected: Value,
     /// The step does not apply to this request (its state becomes `skipped`).
     pub skipped: bool,
+    /// Each change stands for itself: one that a DC refuses, or a DC that is away, stops none of the
+    /// others, and `verify` judges what is left by [`StepContext::refused`] and by what it reads.
+    pub independent: bool,
+}
+
+/// A change of an independent plan that was not made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Refused {
+    pub change: Change,
+    pub problem: Problem,
+    /// It may be taken another time.
+    pub passing: bool,
 }
 
 impl StepPlan {
     pub fn new(changes: Vec<Change>, detail: impl Into<String>, expected: Value) -> Self {
-        Self { changes, host_actions: Vec::new(), detail: detail.into(), expected, skipped: false }
+        let (host_actions, detail) = (Vec::new(), detail.into());
+        Self { changes, host_actions, detail, expected, skipped: false, independent: false }
+    }
+
+    /// The same, each change for itself.
+    #[must_use]
+    pub fn independent(self) -> Self {
+        Self { independent: true, ..self }
     }
 
     /// Work on hosts.
@@ -77,6 +96,12 @@ pub trait Step: Send + Sync + 'static {
         false
     }
 
+    /// What it wrote stays, whatever becomes of the workflow: a failure or a cancellation takes
+    /// nothing back. All steps of a runbook, or none.
+    fn is_kept(&self) -> bool {
+        false
+    }
+
     async fn check(&self, cx: &StepContext) -> Result<Self::Observed, StepError>;
 
     fn plan(&self, cx: &StepContext, observed: &Self::Observed) -> Result<StepPlan, StepError>;
@@ -93,6 +118,7 @@ pub trait Step: Send + Sync + 'static {
 pub trait DynStep: Send + Sync + 'static {
     fn name(&self) -> &'static str;
     fn is_approval(&self) -> bool;
+    fn is_kept(&self) -> bool;
     /// `check`, then `plan`.
     async fn assess(&self, cx: &StepContext) -> Result<StepPlan, StepError>;
     async fn verify(&self, cx: &StepContext, plan: &StepPlan) -> Result<Verified, StepError>;
@@ -107,6 +133,10 @@ impl<S: Step> DynStep for S {
 
     fn is_approval(&self) -> bool {
         Step::is_approval(self)
+    }
+
+    fn is_kept(&self) -> bool {
+        Step::is_kept(self)
     }
 
     async fn assess(&self, cx: &StepContext) -> Result<StepPlan, StepError> {

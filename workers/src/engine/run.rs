@@ -15,7 +15,7 @@ use tracing::Instrument as _;
 
 use super::journal::JournalError;
 use super::lease::Lease;
-use super::{Shared, approve, backoff, execute, hosts, step_names, unwind};
+use super::{Shared, approve, backoff, execute, hosts, replan, step_names, unwind};
 use crate::runbook::Runbook;
 use crate::step::{DynStep, StepPlan};
 use crate::{PlannedWait, StepContext, StepError};
@@ -109,7 +109,12 @@ async fn drive(shared: &Shared, claimed: Claimed, lease: Lease) -> Result<(), St
     let mut run = Run { shared, runbook, cx, lease, claimed, records, begun, pinned };
     match run.claimed.unwinding.clone() {
         Some(cause) => unwind::unwind(&mut run, cause).await,
-        None => run.forward().await,
+        None => {
+            if run.claimed.control == Some(Control::Replan) {
+                replan::go_back(&mut run).await?;
+            }
+            run.forward().await
+        }
     }
 }
 
@@ -183,7 +188,8 @@ impl Run<'_> {
         self.succeed(None).await
     }
 
-    /// Between two steps: the place where a person's wish or a stop of the worker is obeyed.
+    /// Between two steps: the place where a person's wish, a containment or a stop of the worker is
+    /// obeyed.
     async fn boundary(&mut self) -> Result<(), Stop> {
         match self.lease.control() {
             Some(Control::Cancel) => {

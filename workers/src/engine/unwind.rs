@@ -1,7 +1,7 @@
 //! A workflow that failed takes back what it changed itself, last step first.
 
 use domain::{ChangeKind, ErrorCode, Mode, Problem, StepEvent, StepRecord, StepState, WorkflowEvent};
-use store::{Finish, WorkflowChange};
+use store::{Control, Finish, WorkflowChange};
 
 use super::run::{Run, Stop};
 use crate::StepError;
@@ -10,7 +10,10 @@ use crate::StepError;
 /// deleted something: half of what was would be worse than none.
 pub(super) async fn begin(run: &mut Run<'_>, steps: Vec<StepRecord>, cause: Problem) -> Result<(), Stop> {
     if has_deleted(&run.records) {
-        return leave(run, steps, cause).await;
+        return leave(run, steps, cause, DELETED).await;
+    }
+    if run.runbook.steps.iter().any(|step| step.is_kept()) {
+        return leave(run, steps, cause, KEPT).await;
     }
     if run.cx.mode == Mode::Plan || !run.records.iter().any(may_have_written) {
         let event = end_of(&cause, false);
@@ -26,10 +29,15 @@ pub(super) async fn unwind(run: &mut Run<'_>, cause: Problem) -> Result<(), Stop
     let steps = run.runbook.steps.clone();
     let open: Vec<_> = run.records.iter().filter(|record| may_have_written(record)).cloned().collect();
     for mut record in open.into_iter().rev() {
+        // Taking back may let the host in that a containment cuts off. A person's pause does not stop
+        // it: half a farm is no place to rest.
+        if run.lease.control() == Some(Control::Preempt) {
+            return run.commit(Vec::new(), WorkflowChange::Pause).await;
+        }
         let Some(step) = steps.get(usize::from(record.index)) else { continue };
         match undo(run, step.as_ref(), &mut record).await {
             // Its answer had been lost; deletions come last, so nothing has been undone yet.
-            Ok(()) if has_deleted([&record]) => return leave(run, vec![record], cause).await,
+            Ok(()) if has_deleted([&record]) => return leave(run, vec![record], cause, DELETED).await,
             Ok(()) => {
                 end_step(run, &mut record);
                 run.commit(vec![record], WorkflowChange::None).await?;
@@ -63,11 +71,16 @@ fn end_step(run: &Run<'_>, record: &mut StepRecord) {
     record.finished_at = Some(run.shared.clock.now());
 }
 
-/// The end of a workflow that has deleted something: it stays as it stands.
-async fn leave(run: &mut Run<'_>, steps: Vec<StepRecord>, cause: Problem) -> Result<(), Stop> {
-    let hint = "what is deleted cannot be brought back by Farmhand, so nothing was undone; ask for the workflow \
-                again to have the rest done";
-    let error = Problem { hint: hint.to_owned(), ..cause };
+const DELETED: &str = "what is deleted cannot be brought back by Farmhand, so nothing was undone; ask for the workflow \
+                       again to have the rest done";
+const KEPT: &str = "what it wrote before stays: a host that is cut off is let in again by `farmhand quarantine release` \
+                    only";
+
+/// The end of a workflow of which nothing is taken back: it stays as it stands.
+async fn leave(run: &mut Run<'_>, steps: Vec<StepRecord>, cause: Problem, why: &str) -> Result<(), Stop> {
+    let wrote = run.records.iter().any(may_have_written);
+    let hint = if wrote { why.to_owned() } else { cause.hint.clone() };
+    let error = Problem { hint, ..cause };
     let event = end_of(&error, false);
     run.finish(steps, Finish { event, error: Some(error), result: None, plan: None, farm: None }).await
 }

@@ -1,6 +1,7 @@
 //! One file per workflow kind.
 
 pub mod add_host;
+pub mod compromise_removal;
 pub mod decommission;
 pub mod deploy;
 pub mod import;

@@ -4,6 +4,7 @@
 //! so each output is a documented struct beside its step.
 
 pub mod approval;
+pub mod contain;
 pub mod ensure_gmsa;
 pub mod ensure_group;
 pub mod ensure_members;
@@ -26,6 +27,7 @@ pub mod switch_readers;
 pub mod update_account;
 pub mod verify_everywhere;
 pub mod verify_update;
+pub mod ways;
 pub mod withdraw_members;
 
 #[cfg(test)]

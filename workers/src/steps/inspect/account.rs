@@ -79,7 +79,7 @@ pub fn named(found: &Entry) -> Vec<Sid> {
 }
 
 /// Whoever has any right by that descriptor.
-fn delegate_sids(found: &Entry) -> Vec<Sid> {
+pub fn delegate_sids(found: &Entry) -> Vec<Sid> {
     let descriptor = found.bytes(MAY_DELEGATE_TO_IT).and_then(|bytes| SecurityDescriptor::parse(bytes).ok());
     let aces = descriptor.and_then(|descriptor| descriptor.dacl).map(|acl| acl.aces).unwrap_or_default();
     let sid = |ace: &directory::security::Ace| match &ace.body {

@@ -24,7 +24,7 @@ use super::outputs::{count, to_value};
 use super::principals::{self, Member};
 use crate::{Step, StepContext, StepError, StepPlan, Verified};
 
-pub use account::{named, readers};
+pub use account::{delegate_sids, named, readers};
 pub use view::{
     AccountView, CanRead, DcView, DelegationView, Found, GroupView, HostView, Inspection, IntervalView,
     ReaderEffect, ReaderKind, ReaderView, Recorded,

@@ -4,12 +4,10 @@
 //! nested group, a second group, Domain Computers. What a session that is open already may do is
 //! another matter: it keeps the groups of its ticket.
 
-use std::collections::HashMap;
-
 use async_trait::async_trait;
-use directory::preflight::{Token, principal_at, token_of};
+use directory::preflight::{Token, token_of};
 use directory::security::{Access, ReaderDescriptor};
-use directory::{Base, DirectoryRead, Entry, Scope, Search};
+use directory::{Base, DirectoryRead, Entry};
 use domain::{ErrorCode, Mode, Sid};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
@@ -20,6 +18,7 @@ use crate::steps::everywhere::{Lag, Look, every_dc};
 use crate::steps::find_farm::{self, FarmOutput};
 use crate::steps::gmsa;
 use crate::steps::outputs::{count, list, to_value};
+use crate::steps::ways::Ways;
 use crate::{Step, StepContext, StepError, StepPlan, Verified};
 
 pub const NAME: &str = "verify-no-access";
@@ -175,12 +174,11 @@ async fn token(dc: &dyn DirectoryRead, host: Leaving, sid: Sid) -> Result<StillR
 
 async fn parked(dc: &dyn DirectoryRead, found: &Entry, still: &[StillReads]) -> Result<StepError, StepError> {
     let readers = gmsa::readers_of(found)?.unwrap_or_else(|| ReaderDescriptor::allowing([]));
-    let (mut said, mut known) = (Vec::new(), HashMap::new());
+    let mut said = Vec::new();
     for one in still.iter().take(FOLLOWED) {
-        let mut ways = Vec::new();
-        for sid in one.token.sids.iter().filter(|sid| lets_in(&readers, sid)) {
-            ways.push(way(dc, sid, &one.token, &mut known).await?);
-        }
+        let known = Ways::read(dc, &one.token).await?;
+        let by = one.token.sids.iter().filter(|sid| lets_in(&readers, sid));
+        let mut ways: Vec<_> = by.map(|sid| known.of(sid)).collect();
         if ways.is_empty() {
             ways.push("as everyone does: the reader list is NULL".to_owned());
         }
@@ -207,73 +205,10 @@ fn lets_in(readers: &ReaderDescriptor, sid: &Sid) -> bool {
     readers.may_read(std::slice::from_ref(sid)) == Access::Granted
 }
 
-/// How a token comes to hold a SID that is let in.
-async fn way(
-    dc: &dyn DirectoryRead,
-    sid: &Sid,
-    token: &Token,
-    known: &mut HashMap<Sid, Way>,
-) -> Result<String, StepError> {
-    if *sid == token.sid {
-        return Ok("by an entry of its own in the reader list".to_owned());
-    }
-    if !known.contains_key(sid) {
-        known.insert(sid.clone(), Way::read(dc, sid).await?);
-    }
-    Ok(known.get(sid).map_or_else(String::new, |way| way.of(token)))
-}
-
-/// A group that the reader list lets in.
-struct Way {
-    /// Its DN, or what a SID that is no object stands for.
-    name: String,
-    /// Groups that are its members.
-    nested: Vec<(Sid, String)>,
-}
-
-impl Way {
-    async fn read(dc: &dyn DirectoryRead, sid: &Sid) -> Result<Self, StepError> {
-        let well_known = match sid.to_string().as_str() {
-            "S-1-1-0" => Some("Everyone"),
-            "S-1-5-11" => Some("Authenticated Users"),
-            _ => None,
-        };
-        if let Some(name) = well_known {
-            return Ok(Self { name: format!("{name} ({sid})"), nested: Vec::new() });
-        }
-        let Some(group) = principal_at(dc, &sid.into()).await? else {
-            return Ok(Self { name: sid.to_string(), nested: Vec::new() });
-        };
-        let domain = dc.root_dse().await?.default_naming_context;
-        let member_of = directory::ldap::filter_value(group.dn.as_str());
-        let filter = format!("(&(objectClass=group)(memberOf={member_of}))");
-        let nested = dc.search(&Search::new(&domain, Scope::Subtree, filter, &["objectSid"])).await?;
-        let nested = nested.iter().filter_map(|entry| Some((entry.sid("objectSid")?, entry.dn.to_string())));
-        Ok(Self { name: format!("{} ({sid})", group.dn), nested: nested.collect() })
-    }
-
-    fn of(&self, token: &Token) -> String {
-        let through = self.nested.iter().filter(|(sid, _)| token.sids.contains(sid)).map(|(_, dn)| dn);
-        match through.collect::<Vec<_>>() {
-            none if none.is_empty() => format!("as a member of {}", self.name),
-            nested => format!("as a member of {}, through {}", self.name, list(&nested)),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::steps::testing::{self, sid};
-
-    #[test]
-    fn a_way_in_is_told_with_the_group_that_it_leads_through() {
-        let way =
-            Way { name: "CN=All".into(), nested: vec![(sid(7), "CN=Web".into()), (sid(8), "CN=Db".into())] };
-        let token = |sids: &[u32]| Token { sid: sid(1), sids: sids.iter().map(|rid| sid(*rid)).collect() };
-        assert_eq!(way.of(&token(&[1, 5])), "as a member of CN=All");
-        assert_eq!(way.of(&token(&[1, 5, 7])), "as a member of CN=All, through CN=Web");
-    }
+    use crate::steps::testing;
 
     #[test]
     fn a_dry_run_says_where_it_would_look() {
