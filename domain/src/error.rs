@@ -134,6 +134,8 @@ codes! {
     ChildrenAwaited = "children-awaited",
     /// It waits until a password has rolled.
     RollAwaited = "roll-awaited",
+    /// A member host fetched a password that was due, and it has not rolled everywhere.
+    PasswordNotRolled = "password-not-rolled",
 }
 
 impl fmt::Display for ErrorCode {

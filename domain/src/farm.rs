@@ -14,7 +14,8 @@ use crate::{
 };
 
 pub use manifest::{
-    AccountManifest, FarmManifest, HostActionsManifest, MembershipManifest, Metadata, SpecManifest,
+    AccountManifest, FarmManifest, HostActionsManifest, MembershipManifest, Metadata, RotationManifest,
+    SpecManifest,
 };
 
 /// How hosts come to read the managed password.
@@ -40,6 +41,22 @@ pub struct FarmSpec {
     pub hosts: Vec<PrincipalRef>,
     #[serde(default, skip_serializing_if = "HostActionsSpec::is_default")]
     pub host_actions: HostActionsSpec,
+    #[serde(default, skip_serializing_if = "RotationSpec::is_default")]
+    pub rotation: RotationSpec,
+}
+
+/// How the password's rolling is helped along.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RotationSpec {
+    /// A check that finds the password due has a member host fetch it.
+    pub nudge: bool,
+}
+
+impl RotationSpec {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// How things are done on the farm's hosts.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use uuid::Uuid;
 
+use crate::containment::KeyId;
 use crate::{AccountName, FarmName, ManagedPasswordInterval, PrincipalRef, Sid, WorkflowId};
 
 /// `add-host` and `remove-host`.
@@ -111,4 +112,27 @@ pub struct KdsRootKeyRecoveryRequest {
     pub root_key: Uuid,
     /// How long replaced accounts stay, disabled, before they are deleted.
     pub cool_down_seconds: u64,
+}
+
+/// `rotation-check`. What the request leaves out is the orchestrator's configuration, so that every
+/// check of a fleet of workers judges by one policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RotationCheckRequest {
+    /// Every writable DC is asked, not only the one that answers.
+    #[serde(default)]
+    pub every_dc: bool,
+    /// An interval above this is a finding.
+    pub max_interval_days: u32,
+    /// How long changes are kept.
+    pub keep_days: u32,
+}
+
+/// `nudge`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NudgeRequest {
+    pub account_sid: Sid,
+    /// The key that was found due; once the account has another there is nothing to do.
+    pub due_key: KeyId,
 }

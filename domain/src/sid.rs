@@ -67,6 +67,12 @@ impl Sid {
         self.sub_authorities.last().copied()
     }
 
+    /// Without its last sub-authority: of an account, its domain.
+    pub fn domain(&self) -> Option<Self> {
+        let (_, domain) = self.sub_authorities.split_last()?;
+        Self::new(self.authority, domain.to_vec())
+    }
+
     /// This SID with one more sub-authority, e.g. a domain's account.
     pub fn with_rid(&self, rid: u32) -> Option<Self> {
         let sub_authorities = self.sub_authorities.iter().copied().chain([rid]).collect();

@@ -51,6 +51,8 @@ macro_rules! text_enum {
     };
 }
 
+pub(crate) use text_enum;
+
 text_enum! {
     /// The queue a workflow goes through, with consumers of its own.
     Lane, "lane" {
@@ -148,6 +150,10 @@ impl WorkflowKind {
     pub const AWAIT_ROLL: Self = Self::known("await-roll");
     /// Every gMSA moves off an exposed KDS root key ("golden gMSA").
     pub const KDS_ROOT_KEY_RECOVERY: Self = Self::known("kds-root-key-recovery");
+    /// Every gMSA of a directory, or a farm's, is read and judged.
+    pub const ROTATION_CHECK: Self = Self::known("rotation-check");
+    /// A member host is asked to fetch a password that is due, so that it rolls.
+    pub const NUDGE: Self = Self::known("nudge");
 
     pub const fn known(name: &'static str) -> Self {
         Self(std::borrow::Cow::Borrowed(name))

@@ -2,6 +2,7 @@
 
 mod asking;
 mod deciding;
+mod rotation;
 
 use std::path::PathBuf;
 
@@ -12,6 +13,7 @@ use domain::{Lane, Role, WorkflowId, WorkflowKind, WorkflowState};
 
 pub use asking::{Ask, Decommission, FromManifest, Hosts, Import, Replace};
 pub use deciding::{Ack, Approve, Reject};
+pub use rotation::{Rotation, RotationCheck};
 
 /// Runs the life of gMSA server farms in Active Directory.
 ///
@@ -87,6 +89,13 @@ pub enum Command {
     ///
     /// Waits for a second person's approval first (`farmhand workflow approve`).
     Replace(Replace),
+    /// Reads and judges the password of every gMSA, or of one farm's
+    ///
+    /// What is found goes on the board (`farmhand rotation`). Where a farm's manifest says
+    /// `rotation: {nudge: true}`, a member host is asked to fetch a password that is due.
+    RotationCheck(RotationCheck),
+    /// How gMSAs' passwords stand, as the last check found them; one account with its changes
+    Rotation(Rotation),
     /// Farms on record
     #[command(subcommand)]
     Farm(Farm),

@@ -19,7 +19,7 @@ mod tokens;
 pub use events::EnvelopeWriter;
 pub use http::openapi;
 pub use intake::IntakeOptions;
-pub use options::{OrchestratorOptions, Settings};
+pub use options::{OrchestratorOptions, RotationPolicy, Settings};
 pub use relay::OutboxSignal;
 pub use run::{Orchestrator, RunError};
 pub use tokens::{bootstrap, bootstrap_with, hash, new_secret};

@@ -25,6 +25,22 @@ pub struct OrchestratorOptions {
     pub settings: Settings,
 }
 
+/// What rotation checks judge by, and how long they are remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RotationPolicy {
+    /// A managed password interval above this is a finding.
+    pub max_interval_days: u32,
+    /// How long changes of verdict or key are kept.
+    pub keep_days: u32,
+}
+
+impl Default for RotationPolicy {
+    /// New-ADServiceAccount's interval, and thirteen months.
+    fn default() -> Self {
+        Self { max_interval_days: 30, keep_days: 400 }
+    }
+}
+
 /// Intervals and sizes. The defaults are what production runs on.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -49,6 +65,7 @@ pub struct Settings {
     pub token_cache: Duration,
     /// How long an account stays disabled before it is deleted, where the request does not say.
     pub cool_down: Duration,
+    pub rotation: RotationPolicy,
     /// How long a request from the broker is held while the database is away, before it is given
     /// back. RabbitMQ cuts off who holds a message for 30 minutes.
     pub intake_hold: Duration,
@@ -69,6 +86,7 @@ impl Default for Settings {
             watch_recheck: Duration::from_secs(5),
             token_cache: Duration::from_secs(2),
             cool_down: Duration::from_secs(7 * 24 * 60 * 60),
+            rotation: RotationPolicy::default(),
             intake_hold: Duration::from_secs(15 * 60),
             drain: Duration::from_secs(10),
         }

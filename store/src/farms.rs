@@ -1,5 +1,7 @@
 //! Farms on record.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use domain::{DirectoryName, FarmName, Sid};
 use sea_orm::sea_query::{Expr, OnConflict};
@@ -14,7 +16,10 @@ use crate::entity::farms::{Column, DECOMMISSIONED, DEPLOYED, Entity, Model};
 use crate::entity::to_json;
 use crate::listing::MAX_LIMIT;
 use crate::store::timed;
-use crate::{Farm, FarmFacts, FarmRecord, FarmState, Page, Store, StoreError};
+use crate::{Farm, FarmFacts, FarmRecord, Page, Store, StoreError};
+
+/// SQLite takes 32,766 values in a statement.
+const KEYS_PER_SELECT: usize = 1000;
 
 impl Store {
     #[instrument(name = "db.farms.get", skip_all, fields(%directory, farm = %name))]
@@ -24,29 +29,40 @@ impl Store {
         row.map(Farm::try_from).transpose()
     }
 
-    /// The farm whose account has that SID; a farm that is gone has none. Goes through all farms of
-    /// the directory, page by page: for what is asked once in a while.
-    #[instrument(name = "db.farms.of_account", skip_all)]
+    /// The farm whose account has that SID; a farm that is gone has none.
     pub async fn farm_of_account(
         &self,
         directory: &DirectoryName,
         account: &Sid,
     ) -> Result<Option<FarmName>, StoreError> {
-        let is_its = |farm: &Farm| {
-            let recorded = farm.recorded.as_ref().filter(|_| farm.state == FarmState::Deployed);
-            recorded.is_some_and(|facts| facts.account_sid == *account)
-        };
-        let mut cursor = None;
-        loop {
-            let page = self.farms(Some(directory), cursor.as_deref(), MAX_LIMIT).await?;
-            if let Some(farm) = page.items.into_iter().find(is_its) {
-                return Ok(Some(farm.name));
-            }
-            match page.next {
-                Some(next) => cursor = Some(next),
-                None => return Ok(None),
+        let found = self.farms_of_accounts(directory, std::slice::from_ref(account)).await?;
+        Ok(found.into_values().next().map(|farm| farm.name))
+    }
+
+    /// The deployed farms whose accounts those are, by the account's SID.
+    #[instrument(name = "db.farms.of_accounts", skip_all, fields(accounts = accounts.len()))]
+    pub async fn farms_of_accounts(
+        &self,
+        directory: &DirectoryName,
+        accounts: &[Sid],
+    ) -> Result<HashMap<Sid, Farm>, StoreError> {
+        let _time = timed("farms_of_accounts");
+        let mut farms = HashMap::new();
+        for part in accounts.chunks(KEYS_PER_SELECT) {
+            let rows = Entity::find()
+                .filter(Column::DirectoryKey.eq(directory.key()))
+                .filter(Column::AccountSid.is_in(part.iter().map(ToString::to_string)))
+                .filter(Column::State.eq(DEPLOYED))
+                .all(self.reader())
+                .await?;
+            for row in rows {
+                let farm = Farm::try_from(row)?;
+                if let Some(facts) = &farm.recorded {
+                    farms.insert(facts.account_sid.clone(), farm);
+                }
             }
         }
+        Ok(farms)
     }
 
     /// By directory and name.
@@ -152,6 +168,7 @@ async fn record_deployed(
         state: DEPLOYED.to_owned(),
         spec: to_json(&facts.spec)?,
         recorded: Some(to_json(facts)?),
+        account_sid: Some(facts.account_sid.to_string()),
         last_workflow: Some(workflow),
         created_at: now,
         updated_at: now,
@@ -161,6 +178,7 @@ async fn record_deployed(
         Column::State,
         Column::Spec,
         Column::Recorded,
+        Column::AccountSid,
         Column::LastWorkflow,
         Column::UpdatedAt,
     ];

@@ -28,6 +28,7 @@ mod locks;
 mod outbox;
 mod quarantine;
 mod reaper;
+mod rotation;
 mod schema;
 mod sql;
 mod store;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use domain::{
-    DirectoryName, FarmName, FarmSpec, Lane, Mode, Plan, Problem, Role, StepRecord, TokenId, Wait, Workflow,
-    WorkflowEvent, WorkflowId, WorkflowKind, WorkflowState,
+    DirectoryName, FarmName, FarmSpec, Lane, Mode, Plan, Problem, Role, RotationItem, RotationVerdict,
+    StepRecord, TokenId, Wait, Workflow, WorkflowEvent, WorkflowId, WorkflowKind, WorkflowState,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -466,4 +466,42 @@ pub struct QuarantineFilter {
     pub directory: Option<DirectoryName>,
     /// Also those that were released.
     pub released: bool,
+}
+
+/// What a check found of some gMSAs of one directory, each once.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RotationBatch {
+    pub directory: DirectoryName,
+    /// The check.
+    pub workflow: WorkflowId,
+    pub items: Vec<RotationItem>,
+    pub now: DateTime<Utc>,
+}
+
+/// What a batch changed on record.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RotationRecorded {
+    /// Accounts whose verdict or key is another, or that were not known.
+    pub changed: u64,
+    pub verdicts: Vec<VerdictChange>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerdictChange {
+    /// sAMAccountName, with its `$`.
+    pub account: String,
+    /// `None`: the account was not known.
+    pub before: Option<RotationVerdict>,
+    pub after: RotationVerdict,
+}
+
+/// Which gMSAs to list; everything left out matches all that are there.
+#[derive(Debug, Clone, Default)]
+pub struct RotationFilter {
+    pub directory: Option<DirectoryName>,
+    pub verdict: Option<RotationVerdict>,
+    pub farm: Option<FarmName>,
+    pub finding: Option<domain::rotation::FindingCode>,
+    /// Those that are gone, instead of those that are there.
+    pub gone: bool,
 }

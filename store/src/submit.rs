@@ -159,6 +159,7 @@ async fn insert_farm(
         state: farms::REQUESTED.to_owned(),
         spec: to_json(spec)?,
         recorded: None,
+        account_sid: None,
         last_workflow: Some(new.id.0),
         created_at: new.now,
         updated_at: new.now,

@@ -1,13 +1,16 @@
 //! What a step may ask of, and put into, the record besides its own workflow: a port, so that steps
 //! are tested without a database.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use domain::{DirectoryName, Dn, FarmName, Sid, Workflow, WorkflowId};
 use store::{
     Denial, Farm, IdempotencyKey, NewQuarantine, NewWorkflow, Preempted, Preemption, Quarantined, Release,
-    Store, StoreError, Submitted,
+    RotationBatch, RotationRecorded, Store, StoreError, Submitted,
 };
+use uuid::Uuid;
 
 /// See the methods of the same names of [`Store`].
 #[async_trait]
@@ -51,6 +54,48 @@ pub trait Records: Send + Sync {
     async fn submit(&self, new: NewWorkflow, key: IdempotencyKey) -> Result<Submitted, StoreError>;
     async fn children(&self, parent: WorkflowId) -> Result<Vec<Workflow>, StoreError>;
     async fn workflow(&self, id: WorkflowId) -> Result<Option<Workflow>, StoreError>;
+
+    // What rotation-check needs besides. A record made for the tests of other steps is without.
+    async fn farms_of_accounts(
+        &self,
+        _directory: &DirectoryName,
+        _accounts: &[Sid],
+    ) -> Result<HashMap<Sid, Farm>, StoreError> {
+        Err(without())
+    }
+    async fn record_rotation(&self, _batch: &RotationBatch) -> Result<RotationRecorded, StoreError> {
+        Err(without())
+    }
+    async fn note_gone_accounts(
+        &self,
+        _directory: &DirectoryName,
+        _since: DateTime<Utc>,
+        _workflow: WorkflowId,
+        _now: DateTime<Utc>,
+    ) -> Result<u64, StoreError> {
+        Err(without())
+    }
+    async fn prune_rotation(
+        &self,
+        _directory: &DirectoryName,
+        _before: DateTime<Utc>,
+    ) -> Result<u64, StoreError> {
+        Err(without())
+    }
+    async fn newest_root_key_in_use(&self, _directory: &DirectoryName) -> Result<Option<Uuid>, StoreError> {
+        Err(without())
+    }
+    async fn farms_without_account(
+        &self,
+        _directory: &DirectoryName,
+        _limit: u32,
+    ) -> Result<Vec<FarmName>, StoreError> {
+        Err(without())
+    }
+}
+
+fn without() -> StoreError {
+    StoreError::Statement("this record holds no rotation".into())
 }
 
 #[async_trait]
@@ -116,5 +161,41 @@ impl Records for Store {
     }
     async fn workflow(&self, id: WorkflowId) -> Result<Option<Workflow>, StoreError> {
         Self::workflow(self, id).await
+    }
+    async fn farms_of_accounts(
+        &self,
+        directory: &DirectoryName,
+        accounts: &[Sid],
+    ) -> Result<HashMap<Sid, Farm>, StoreError> {
+        Self::farms_of_accounts(self, directory, accounts).await
+    }
+    async fn record_rotation(&self, batch: &RotationBatch) -> Result<RotationRecorded, StoreError> {
+        Self::record_rotation(self, batch).await
+    }
+    async fn note_gone_accounts(
+        &self,
+        directory: &DirectoryName,
+        since: DateTime<Utc>,
+        workflow: WorkflowId,
+        now: DateTime<Utc>,
+    ) -> Result<u64, StoreError> {
+        Self::note_gone_accounts(self, directory, since, workflow, now).await
+    }
+    async fn prune_rotation(
+        &self,
+        directory: &DirectoryName,
+        before: DateTime<Utc>,
+    ) -> Result<u64, StoreError> {
+        Self::prune_rotation(self, directory, before).await
+    }
+    async fn newest_root_key_in_use(&self, directory: &DirectoryName) -> Result<Option<Uuid>, StoreError> {
+        Self::newest_root_key_in_use(self, directory).await
+    }
+    async fn farms_without_account(
+        &self,
+        directory: &DirectoryName,
+        limit: u32,
+    ) -> Result<Vec<FarmName>, StoreError> {
+        Self::farms_without_account(self, directory, limit).await
     }
 }

@@ -15,7 +15,8 @@ impl Registry {
     /// Everything that Farmhand does.
     pub fn standard() -> Self {
         use crate::runbooks::{
-            add_host, compromise_removal, decommission, deploy, import, inspect, remove_host, replace, update,
+            add_host, compromise_removal, decommission, deploy, import, inspect, nudge, remove_host, replace,
+            rotation_check, update,
         };
         Self::default()
             .with(deploy::runbook())
@@ -27,6 +28,8 @@ impl Registry {
             .with(update::runbook())
             .with(decommission::runbook())
             .with(compromise_removal::runbook())
+            .with(rotation_check::runbook())
+            .with(nudge::runbook())
     }
 
     #[must_use]

@@ -52,6 +52,19 @@ pub async fn kds_root_key(dc: &dyn DirectoryRead, now: DateTime<Utc>) -> Result<
     Ok(shown.unwrap_or(KdsRootKey::CannotSee { keys: ids }))
 }
 
+/// Every root key that is to be seen; `None` where not even their container is.
+pub async fn root_keys(dc: &dyn DirectoryRead) -> Result<Option<Vec<RootKey>>, DirectoryError> {
+    let root = contexts(dc).await?;
+    visible_keys(dc, &root).await
+}
+
+impl KdsRootKey {
+    /// By the keys' own times; `None` where those cannot be seen.
+    pub fn by_times(keys: &[RootKey], now: DateTime<Utc>) -> Option<Self> {
+        judge(keys, now)
+    }
+}
+
 /// By the keys' own times; `None` where those cannot be seen.
 fn judge(keys: &[RootKey], now: DateTime<Utc>) -> Option<KdsRootKey> {
     if keys.is_empty() {

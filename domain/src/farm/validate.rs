@@ -4,7 +4,9 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 
-use super::{AccountSpec, FarmManifest, FarmSpec, HostActionsSpec, MembershipMode, MembershipSpec};
+use super::{
+    AccountSpec, FarmManifest, FarmSpec, HostActionsSpec, MembershipMode, MembershipSpec, RotationSpec,
+};
 use crate::name::NameError;
 use crate::{
     AccountName, DirectoryName, Dn, DnsHostName, EncryptionTypes, ErrorCode, FarmName,
@@ -57,7 +59,9 @@ impl FarmManifest {
         let host_actions = self.host_actions(&mut findings);
         match (name, directory, account, membership) {
             (Some(name), Some(directory), Some(account), Some(membership)) if findings.0.is_empty() => {
-                Ok(FarmSpec { name, directory, account, membership, hosts, host_actions })
+                let nudge = self.spec.rotation.as_ref().is_some_and(|rotation| rotation.nudge);
+                let rotation = RotationSpec { nudge };
+                Ok(FarmSpec { name, directory, account, membership, hosts, host_actions, rotation })
             }
             _ => Err(invalid(findings.0)),
         }

@@ -1,5 +1,5 @@
 //! Commands that ask for work: `deploy`, `add-host`, `remove-host`, `update`, `decommission`,
-//! `replace`, `farm import`.
+//! `replace`, `farm import`, `rotation-check`.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::Context;
-use crate::cli::{Ask, Decommission, FromManifest, Hosts, Import, Replace};
+use crate::cli::{Ask, Decommission, FromManifest, Hosts, Import, Replace, RotationCheck};
 use crate::client::{manifest, query, segment};
 use crate::failure::{Exit, Failure};
 
@@ -57,6 +57,17 @@ pub async fn import(cx: Context, args: Import) -> Result<Exit, Failure> {
     let path = format!("{}/import", farm_path(&args.farm));
     let body = given([("account", args.account.map(Value::from)), ("group", args.group.map(Value::from))]);
     cx.ask(Method::POST, &path, body, args.ask).await
+}
+
+pub async fn rotation_check(cx: Context, args: RotationCheck) -> Result<Exit, Failure> {
+    let body = given([
+        ("farm", args.farm.map(Value::from)),
+        ("directory", args.ask.directory.map(Value::from)),
+        ("everyDc", args.every_dc.then_some(true.into())),
+    ]);
+    // The body says which directory.
+    let ask = Ask { directory: None, ..args.ask };
+    cx.ask(Method::POST, "/api/v1/rotation-checks", body, ask).await
 }
 
 impl Context {

@@ -8,6 +8,7 @@ mod doctor;
 mod farm;
 mod migrate;
 mod orchestrator;
+mod rotation;
 mod show_farm;
 mod token;
 mod up;
@@ -51,6 +52,8 @@ pub fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Command::Update(args) => client(&sources, output, |cx| asking::update(cx, args)),
         Command::Decommission(args) => client(&sources, output, |cx| asking::decommission(cx, args)),
         Command::Replace(args) => client(&sources, output, |cx| asking::replace(cx, args)),
+        Command::RotationCheck(args) => client(&sources, output, |cx| asking::rotation_check(cx, args)),
+        Command::Rotation(args) => client(&sources, output, |cx| rotation::run(cx, args)),
         Command::Farm(command) => client(&sources, output, |cx| farm::run(cx, command)),
         Command::Workflow(command) => client(&sources, output, |cx| workflow::run(cx, command)),
     }

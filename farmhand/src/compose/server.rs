@@ -22,6 +22,10 @@ pub fn orchestrator_settings(settings: &Settings) -> orchestrator::Settings {
     orchestrator::Settings {
         drain: Duration::from_secs(settings.server.shutdown_seconds),
         cool_down: settings.lifecycle.cool_down,
+        rotation: orchestrator::RotationPolicy {
+            max_interval_days: settings.rotation.max_interval_days,
+            keep_days: settings.rotation.keep_days,
+        },
         ..orchestrator::Settings::default()
     }
 }

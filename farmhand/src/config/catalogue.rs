@@ -206,6 +206,20 @@ pub const SETTINGS: &[Setting] = &[
         show: |s| Some(humantime::format_duration(s.lifecycle.cool_down).to_string()),
     },
     Setting {
+        key: "rotation.max_interval_days",
+        env: "FARMHAND_ROTATION_MAX_INTERVAL_DAYS",
+        kind: Kind::Integer,
+        meaning: "a managed password interval above this is a finding of rotation checks",
+        show: |s| Some(s.rotation.max_interval_days.to_string()),
+    },
+    Setting {
+        key: "rotation.keep_days",
+        env: "FARMHAND_ROTATION_KEEP_DAYS",
+        kind: Kind::Integer,
+        meaning: "how long rotation checks' history, and accounts that are gone, are kept",
+        show: |s| Some(s.rotation.keep_days.to_string()),
+    },
+    Setting {
         key: "host_actions.adapter",
         env: "FARMHAND_HOST_ACTIONS_ADAPTER",
         kind: Kind::Text,

@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use domain::{Mode, Problem, StepRecord, StepState, Workflow, WorkflowState};
+use domain::{Mode, Problem, StepRecord, StepState, Workflow, WorkflowKind, WorkflowState};
 
 use super::time::{moment, took};
-use super::{person, plan, render, table};
+use super::{person, plan, render, rotation, table};
 
 /// Everything about one workflow.
 pub fn text(workflow: &Workflow) -> String {
@@ -26,8 +26,21 @@ pub fn text(workflow: &Workflow) -> String {
     if let Some(error) = &workflow.error {
         let _ = write!(text, "\n{}", problem(error));
     }
+    if let Some(summary) = summary(workflow) {
+        let _ = write!(text, "\n{summary}");
+    }
     let _ = write!(text, "\n{}", conclusion(workflow));
     text
+}
+
+/// What a check found, where that is what it was asked for.
+fn summary(workflow: &Workflow) -> Option<String> {
+    let result = workflow.result.as_ref()?;
+    match &workflow.kind {
+        kind if *kind == WorkflowKind::ROTATION_CHECK => rotation::summary(result),
+        kind if *kind == WorkflowKind::NUDGE => Some(result["summary"].as_str()?.to_owned()),
+        _ => None,
+    }
 }
 
 fn head(workflow: &Workflow) -> String {

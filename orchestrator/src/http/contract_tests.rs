@@ -34,7 +34,8 @@ fn operations() -> Vec<(Method, String)> {
                 path.replace("{id}", SOME_ID)
                     .replace("{name}", "x")
                     .replace("{host}", "h")
-                    .replace("{index}", "0"),
+                    .replace("{index}", "0")
+                    .replace("{account}", "a"),
             ));
         }
     }
@@ -232,6 +233,7 @@ fn farms_and_tokens_look_as_the_document_says() {
     let manifest: FarmManifest = serde_saphyr::from_str(MANIFEST).expect("valid");
     let mut spec = manifest.validate().expect("valid");
     spec.host_actions.wave = Some(10);
+    spec.rotation.nudge = true;
     let account = &mut spec.account;
     (account.home_page, account.account_expiration_date) = (Some("https://it".to_owned()), Some(now));
     account.allowed_to_delegate_to = Some(account.service_principal_names.clone());
@@ -274,6 +276,7 @@ fn farms_and_tokens_look_as_the_document_says() {
     assert_described("AccountSpec", &farm["spec"]["account"]);
     assert_described("HostActionsManifest", &farm["spec"]["hostActions"]);
     assert_described("MembershipSpec", &farm["spec"]["membership"]);
+    assert_described("RotationManifest", &farm["spec"]["rotation"]);
     assert_described("FarmFacts", &farm["recorded"]);
     assert_described("ForeignReader", &farm["recorded"]["foreignReaders"][0]);
     assert_described("FarmPage", &json!({"items": [], "next": null}));
@@ -294,6 +297,66 @@ fn farms_and_tokens_look_as_the_document_says() {
 }
 
 #[test]
+fn the_board_of_rotation_looks_as_the_document_says() {
+    use domain::rotation::{
+        FindingCode, RotationChange, RotationCopy, RotationEntry, RotationFinding, RotationReader,
+    };
+    let now = DateTime::from_timestamp(1_700_000_000, 0).expect("a valid time");
+    let key = || domain::containment::KeyId::of_slot(370_520, uuid::Uuid::from_u128(1));
+    let item = domain::RotationItem {
+        directory: domain::DirectoryName::default(),
+        account: "ITFarm1$".to_owned(),
+        sid: "S-1-5-21-1-2-3-1000".parse().expect("valid"),
+        dn: Dn::parse("CN=a,DC=x").expect("valid"),
+        farm: None,
+        verdict: domain::RotationVerdict::Due,
+        why: "due".to_owned(),
+        key_id: key(),
+        interval_days: Some(30),
+        rollover_hours: Some(720),
+        slot_start: Some(now),
+        next_due: Some(now),
+        password_set: None,
+        enabled: true,
+        readers: vec![RotationReader {
+            sid: "S-1-1-0".parse().expect("valid"),
+            name: Some("Everyone".to_owned()),
+            denied: true,
+        }],
+        reader_count: 1,
+        findings: vec![RotationFinding {
+            code: FindingCode::BroadReader,
+            text: "t".to_owned(),
+            subjects: vec!["Everyone".to_owned()],
+            at: Some(now),
+        }],
+        copies: vec![RotationCopy { dc: "dc1".to_owned(), key_id: key() }],
+    };
+    let entry = RotationEntry { item, checked_at: now, changed_at: now, gone_at: None };
+    let entry = serde_json::to_value(entry).expect("serialises");
+    for (schema, pointer) in [
+        ("RotationEntry", ""),
+        ("KeyId", "/keyId"),
+        ("RotationReader", "/readers/0"),
+        ("RotationFinding", "/findings/0"),
+        ("RotationCopy", "/copies/0"),
+    ] {
+        assert_described(schema, entry.pointer(pointer).expect("is there"));
+    }
+    let change = RotationChange {
+        at: now,
+        verdict: domain::RotationVerdict::Due,
+        why: "due".to_owned(),
+        key_id: key(),
+        gone: true,
+        workflow: SOME_ID.parse().expect("an id"),
+    };
+    assert_described("RotationChange", &serde_json::to_value(change).expect("serialises"));
+    assert_described("RotationDetail", &json!({"entry": {}, "history": []}));
+    assert_described("RotationPage", &json!({"items": [], "next": null}));
+}
+
+#[test]
 fn every_value_of_an_enumeration_is_in_the_document() {
     fn texts<T: serde::Serialize>(all: &[T]) -> Value {
         serde_json::to_value(all).expect("serialises")
@@ -307,6 +370,8 @@ fn every_value_of_an_enumeration_is_in_the_document() {
         ("Role", texts(&Role::ALL)),
         ("FarmState", texts(&[FarmState::Requested, FarmState::Deployed, FarmState::Decommissioned])),
         ("AckOutcome", texts(&domain::host::AckOutcome::ALL)),
+        ("RotationVerdict", texts(domain::RotationVerdict::ALL)),
+        ("FindingCode", texts(domain::rotation::FindingCode::ALL)),
     ] {
         assert_eq!(document["components"]["schemas"][schema]["enum"], values, "{schema}");
     }

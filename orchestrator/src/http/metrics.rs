@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
-use domain::{Lane, WorkflowKind, WorkflowState};
+use domain::{DirectoryName, Lane, RotationVerdict, WorkflowKind, WorkflowState};
 use futures::future::join_all;
 use store::StoreError;
 
@@ -20,7 +20,11 @@ const DEADLINE: Duration = Duration::from_secs(2);
 /// Which kinds and states were ever reported: one that no workflow is in any more must read 0, not
 /// its last value.
 #[derive(Debug, Default)]
-pub(crate) struct WorkflowGauges(Mutex<HashSet<(WorkflowKind, WorkflowState)>>);
+pub(crate) struct WorkflowGauges(
+    Mutex<HashSet<(WorkflowKind, WorkflowState)>>,
+    /// Directories whose gMSAs were counted.
+    Mutex<HashSet<DirectoryName>>,
+);
 
 /// Metrics in Prometheus' text format.
 #[utoipa::path(
@@ -48,6 +52,13 @@ async fn refresh_database(api: &Api) -> Result<(), StoreError> {
     metrics::gauge!("farmhand_outbox_depth").set(depth.rows as f64);
     metrics::gauge!("farmhand_outbox_oldest_seconds").set(age);
     let counts = api.store.count_by_state().await?;
+    report_workflows(api, &counts);
+    report_gmsas(api, &api.store.count_by_verdict().await?);
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float; counts stay far below 2^53")]
+fn report_workflows(api: &Api, counts: &[(WorkflowKind, WorkflowState, u64)]) {
     let mut known = api.gauges.0.lock().unwrap_or_else(PoisonError::into_inner);
     known.extend(counts.iter().map(|(kind, state, _)| (kind.clone(), *state)));
     for (kind, state) in known.iter() {
@@ -55,7 +66,23 @@ async fn refresh_database(api: &Api) -> Result<(), StoreError> {
         let kind = kind.to_string();
         metrics::gauge!("farmhand_workflows", "kind" => kind, "state" => state.as_str()).set(count as f64);
     }
-    Ok(())
+}
+
+/// gMSAs by verdict, as the checks have left them. Those of a directory that has any read 0 where
+/// there is none.
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float; counts stay far below 2^53")]
+fn report_gmsas(api: &Api, counts: &[(DirectoryName, RotationVerdict, u64)]) {
+    let mut known = api.gauges.1.lock().unwrap_or_else(PoisonError::into_inner);
+    known.extend(counts.iter().map(|(directory, ..)| directory.clone()));
+    for directory in known.iter() {
+        for verdict in RotationVerdict::ALL {
+            let of = |(d, v, _): &&(DirectoryName, RotationVerdict, u64)| d == directory && v == verdict;
+            let count = counts.iter().find(of).map_or(0, |(.., count)| *count);
+            let directory = directory.to_string();
+            metrics::gauge!("farmhand_gmsas", "directory" => directory, "verdict" => verdict.as_str())
+                .set(count as f64);
+        }
+    }
 }
 
 /// Whether the broker answered for every lane.

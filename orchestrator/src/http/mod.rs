@@ -18,6 +18,7 @@ mod lifecycle;
 mod manifest;
 mod metrics;
 mod page;
+mod rotation;
 mod schema;
 mod submit;
 mod tokens;
@@ -77,6 +78,7 @@ impl Api {
             rng: options.rng.clone(),
             directories: options.known_directories,
             cool_down: options.settings.cool_down,
+            rotation: options.settings.rotation,
         };
         Self {
             tokens,
@@ -106,6 +108,9 @@ fn v1() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(lifecycle::replace))
         .routes(routes!(lifecycle::import))
         .routes(routes!(inspections::inspect))
+        .routes(routes!(rotation::check))
+        .routes(routes!(rotation::list))
+        .routes(routes!(rotation::show))
         .routes(routes!(workflows::list))
         .routes(routes!(workflows::show))
         .routes(routes!(watch::watch))

@@ -55,6 +55,21 @@ pub(crate) struct ImportBody {
     pub group: Option<String>,
 }
 
+/// How gMSAs' passwords stand is looked at.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct RotationCheckBody {
+    /// Only this farm's account; left out: every gMSA of the directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "ITFarm1")]
+    pub farm: Option<String>,
+    /// Left out: `default`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub directory: Option<String>,
+    /// Every writable DC is asked for its own copy, not only the one that answers.
+    pub every_dc: bool,
+}
+
 /// Which farm is looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -5,14 +5,17 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use domain::name::NameError;
-use domain::request::{DecommissionRequest, HostsRequest, ImportRequest, InspectRequest};
+use domain::request::{
+    DecommissionRequest, HostsRequest, ImportRequest, InspectRequest, RotationCheckRequest,
+};
 use domain::{
     AccountName, DirectoryName, ErrorCode, FarmManifest, FarmName, FarmSpec, ManagedPasswordInterval,
     PrincipalRef, Problem, Violation,
 };
 
-use super::bodies::{DecommissionBody, HostsBody, ImportBody, ReplaceBody};
+use super::bodies::{DecommissionBody, HostsBody, ImportBody, ReplaceBody, RotationCheckBody};
 use super::{FarmRef, Request};
+use crate::options::RotationPolicy;
 
 /// More hosts than a farm has; the limit keeps one request within a body and a transaction.
 pub(crate) const MAX_HOSTS: usize = 10_000;
@@ -26,7 +29,8 @@ const MAX_TOLD: usize = 5;
 #[derive(Debug)]
 pub(super) struct Judged {
     pub directory: DirectoryName,
-    pub farm: FarmName,
+    /// `None` where the work is about the whole directory.
+    pub farm: Option<FarmName>,
     pub work: Work,
 }
 
@@ -45,6 +49,13 @@ pub(super) enum Work {
     },
     Import(ImportRequest),
     Inspect(InspectRequest),
+    RotationCheck(RotationCheckRequest),
+}
+
+/// What requests leave out.
+pub(super) struct Defaults {
+    pub cool_down: Duration,
+    pub rotation: RotationPolicy,
 }
 
 /// Collects what is wrong while the rest goes on being looked at.
@@ -105,11 +116,15 @@ impl Findings {
 
     fn farm(&mut self, farm: &FarmRef) -> Option<(FarmName, DirectoryName)> {
         let name = self.name("farm", FarmName::parse(&farm.name));
-        let directory = match &farm.directory {
+        let directory = self.directory(farm.directory.as_ref());
+        Some((name?, directory?))
+    }
+
+    fn directory(&mut self, text: Option<&String>) -> Option<DirectoryName> {
+        match text {
             Some(text) => self.name("directory", DirectoryName::parse(text)),
             None => Some(DirectoryName::default()),
-        };
-        Some((name?, directory?))
+        }
     }
 }
 
@@ -117,8 +132,9 @@ impl Findings {
 pub(super) fn judge(
     request: &Request,
     known: &[DirectoryName],
-    cool_down: Duration,
+    defaults: &Defaults,
 ) -> Result<Judged, Problem> {
+    let cool_down = defaults.cool_down;
     let judged = match request {
         Request::Deploy(manifest) => of_manifest(manifest, None, Work::Deploy)?,
         Request::Update(farm, manifest) => of_manifest(manifest, farm.as_ref(), Work::Update)?,
@@ -134,6 +150,7 @@ pub(super) fn judge(
             Work::Import(ImportRequest { account, group: findings.principal("group", group.as_ref()) })
         })?,
         Request::Inspect(farm) => of_farm(farm, |_| Work::Inspect(InspectRequest {}))?,
+        Request::RotationCheck(body) => rotation_check(body, defaults.rotation)?,
     };
     let field = match request {
         Request::Deploy(_) | Request::Update(..) => "spec.directory",
@@ -151,12 +168,30 @@ fn replace(findings: &mut Findings, body: &ReplaceBody, cool_down: Duration) -> 
     }
 }
 
+/// Of one farm's account, or of every gMSA of the directory.
+fn rotation_check(body: &RotationCheckBody, policy: RotationPolicy) -> Result<Judged, Problem> {
+    let work = Work::RotationCheck(RotationCheckRequest {
+        every_dc: body.every_dc,
+        max_interval_days: policy.max_interval_days,
+        keep_days: policy.keep_days,
+    });
+    if let Some(name) = &body.farm {
+        let farm = FarmRef { name: name.clone(), directory: body.directory.clone() };
+        return of_farm(&farm, |_| work);
+    }
+    let mut findings = Findings::default();
+    match findings.directory(body.directory.as_ref()) {
+        Some(directory) => Ok(Judged { directory, farm: None, work }),
+        None => Err(invalid(findings.0)),
+    }
+}
+
 fn of_farm(farm: &FarmRef, work: impl FnOnce(&mut Findings) -> Work) -> Result<Judged, Problem> {
     let mut findings = Findings::default();
     let named = findings.farm(farm);
     let work = work(&mut findings);
     match named {
-        Some((farm, directory)) if findings.0.is_empty() => Ok(Judged { directory, farm, work }),
+        Some((farm, directory)) if findings.0.is_empty() => Ok(Judged { directory, farm: Some(farm), work }),
         _ => Err(invalid(findings.0)),
     }
 }
@@ -181,7 +216,7 @@ fn of_manifest(
         }
     }
     if findings.0.is_empty() {
-        Ok(Judged { directory: spec.directory.clone(), farm: spec.name.clone(), work: work(spec) })
+        Ok(Judged { directory: spec.directory.clone(), farm: Some(spec.name.clone()), work: work(spec) })
     } else {
         Err(Problem { code: ErrorCode::InvalidManifest, ..invalid(findings.0) })
     }

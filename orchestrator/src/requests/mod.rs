@@ -24,7 +24,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use store::{Farm, IdempotencyKey, NewWorkflow, Store, Submitted};
 
-use bodies::{DecommissionBody, HostsBody, ImportBody, InspectBody, ReplaceBody};
+use crate::options::RotationPolicy;
+use bodies::{DecommissionBody, HostsBody, ImportBody, InspectBody, ReplaceBody, RotationCheckBody};
 use judge::{Judged, Work};
 
 pub(crate) use refusal::{Refusal, RefusalKind, RequestError, require};
@@ -52,6 +53,7 @@ pub(crate) enum Request {
     Replace(FarmRef, ReplaceBody),
     Import(FarmRef, ImportBody),
     Inspect(FarmRef),
+    RotationCheck(RotationCheckBody),
 }
 
 /// How it is asked for.
@@ -96,6 +98,17 @@ impl Request {
                 Some(farm) => Self::Inspect(farm),
                 None => self::body::<InspectBody>(body)?.into(),
             },
+            "rotation-check" => {
+                let asked: RotationCheckBody = self::body(body)?;
+                Self::RotationCheck(match farm {
+                    Some(FarmRef { name, directory }) => RotationCheckBody {
+                        farm: Some(name),
+                        directory: directory.or(asked.directory),
+                        ..asked
+                    },
+                    None => asked,
+                })
+            }
             other => {
                 let message = format!("{other:?} is nothing that can be asked for");
                 return Err(judge::invalid(vec![Violation::new("kind", "value", message)]).into());
@@ -114,6 +127,15 @@ impl Request {
             Self::Replace(..) => WorkflowKind::REPLACE,
             Self::Import(..) => WorkflowKind::IMPORT,
             Self::Inspect(_) => WorkflowKind::INSPECT,
+            Self::RotationCheck(_) => WorkflowKind::ROTATION_CHECK,
+        }
+    }
+
+    fn lane(&self) -> Lane {
+        match self {
+            Self::Inspect(_) => Lane::Urgent,
+            Self::RotationCheck(_) => Lane::Checks,
+            _ => Lane::Lifecycle,
         }
     }
 
@@ -127,7 +149,8 @@ impl Request {
 
     /// SHA-256 of what is asked, independent of how it was written down and of what is on record.
     fn hash(&self, plan: bool, judged: &Judged) -> Result<String, serde_json::Error> {
-        let (kind, farm, directory) = (self.kind(), judged.farm.key(), judged.directory.key());
+        let farm = judged.farm.as_ref().map(FarmName::key);
+        let (kind, directory) = (self.kind(), judged.directory.key());
         let text = match self {
             Self::Deploy(manifest) | Self::Update(_, manifest) => serde_json::to_vec(&(kind, plan, manifest)),
             Self::AddHost(_, body) | Self::RemoveHost(_, body) => {
@@ -137,6 +160,7 @@ impl Request {
             Self::Replace(_, body) => serde_json::to_vec(&(kind, plan, farm, directory, body)),
             Self::Import(_, body) => serde_json::to_vec(&(kind, plan, farm, directory, body)),
             Self::Inspect(_) => serde_json::to_vec(&(kind, plan, farm, directory)),
+            Self::RotationCheck(body) => serde_json::to_vec(&(kind, plan, farm, directory, body.every_dc)),
         };
         Ok(hex::encode(Sha256::digest(text?)))
     }
@@ -175,6 +199,7 @@ pub(crate) struct Requests {
     pub directories: Vec<DirectoryName>,
     /// How long an account stays disabled where the request does not say.
     pub cool_down: Duration,
+    pub rotation: RotationPolicy,
 }
 
 impl Requests {
@@ -189,7 +214,8 @@ impl Requests {
         by: &Principal,
     ) -> Result<Accepted, RequestError> {
         require(by, request.role())?;
-        let judged = judge::judge(request, &self.directories, self.cool_down)?;
+        let defaults = judge::Defaults { cool_down: self.cool_down, rotation: self.rotation };
+        let judged = judge::judge(request, &self.directories, &defaults)?;
         let key = self.key(request, &ask, &judged, by)?;
         let reason = reason(ask.reason)?;
         let earlier = match &key {
@@ -236,24 +262,24 @@ impl Requests {
         judged: Judged,
         by: &Principal,
     ) -> Result<NewWorkflow, RequestError> {
-        let record = match judged.work {
-            Work::Deploy(_) | Work::Import(_) => None,
-            _ => {
-                let farm = self.store.farm(&judged.directory, &judged.farm).await?;
-                let farm = refusal::on_record(farm, &judged)?;
-                Some(if matches!(judged.work, Work::Inspect(_)) { farm } else { refusal::deployed(farm)? })
+        let record = match (&judged.work, &judged.farm) {
+            (Work::Deploy(_) | Work::Import(_), _) | (_, None) => None,
+            (work, Some(name)) => {
+                let farm = self.store.farm(&judged.directory, name).await?;
+                let farm = refusal::on_record(farm, name, &judged.directory)?;
+                Some(if matches!(work, Work::Inspect(_)) { farm } else { refusal::deployed(farm)? })
             }
         };
         // As it is on record, whatever the case it was asked in.
-        let farm = record.as_ref().map_or_else(|| judged.farm.clone(), |farm| farm.name.clone());
+        let farm = record.as_ref().map(|farm| farm.name.clone()).or_else(|| judged.farm.clone());
         let now = self.clock.now();
         let new = NewWorkflow {
             id: WorkflowId::new(now, self.rng.as_ref()),
             kind: request.kind(),
             directory: judged.directory.clone(),
-            farm: Some(farm),
+            farm,
             hosts: Vec::new(),
-            lane: if request.kind() == WorkflowKind::INSPECT { Lane::Urgent } else { Lane::Lifecycle },
+            lane: request.lane(),
             mode: Mode::Apply,
             requested_by: by.name.clone(),
             reason: None,
@@ -301,6 +327,7 @@ fn with_work(
         }
         Work::Import(request) => serde_json::to_value(request)?,
         Work::Inspect(request) => serde_json::to_value(request)?,
+        Work::RotationCheck(request) => serde_json::to_value(request)?,
     };
     Ok(new)
 }

@@ -1,9 +1,7 @@
 //! Why a request is not taken.
 
-use domain::{ErrorCode, Principal, Problem, Role};
+use domain::{DirectoryName, ErrorCode, FarmName, Principal, Problem, Role};
 use store::{Farm, FarmState, StoreError};
-
-use super::judge::Judged;
 
 /// How a refusal is answered; HTTP has a status for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,8 +69,11 @@ pub(crate) fn require(principal: &Principal, role: Role) -> Result<(), Refusal> 
 }
 
 /// The farm's record, if there is one.
-pub(super) fn on_record(farm: Option<Farm>, judged: &Judged) -> Result<Farm, Refusal> {
-    let (name, directory) = (&judged.farm, &judged.directory);
+pub(super) fn on_record(
+    farm: Option<Farm>,
+    name: &FarmName,
+    directory: &DirectoryName,
+) -> Result<Farm, Refusal> {
     farm.ok_or_else(|| Refusal {
         problem: Problem::new(
             ErrorCode::FarmNotDeployed,

@@ -27,6 +27,7 @@ fn samples() -> Vec<(&'static str, Value)> {
         ("replace", json!({"newAccount": "ITFarm9"})),
         ("import", json!({"account": "ITFarm1$"})),
         ("inspect", json!({})),
+        ("rotation-check", json!({"everyDc": true})),
     ]
 }
 
@@ -86,6 +87,10 @@ async fn the_input_is_what_the_runbook_reads() {
             "accountSid": ACCOUNT_SID, "newAccount": null, "managedPasswordIntervalInDays": 7,
             "coolDownSeconds": 5400
         })
+    );
+    assert_eq!(
+        input("rotation-check", json!({"everyDc": true})).await,
+        json!({"everyDc": true, "maxIntervalDays": 30, "keepDays": 400})
     );
     assert_eq!(
         input("import", json!({"account": "S-1-5-21-1-2-3-9"})).await,

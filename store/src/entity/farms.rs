@@ -19,6 +19,8 @@ pub struct Model {
     pub state: String,
     pub spec: String,
     pub recorded: Option<String>,
+    /// Of what is recorded: an account is looked up by it.
+    pub account_sid: Option<String>,
     pub last_workflow: Option<Uuid>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,

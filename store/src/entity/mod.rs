@@ -6,6 +6,8 @@ pub mod locks;
 pub mod outbox;
 pub mod quarantine;
 pub mod quarantine_denials;
+pub mod rotation;
+pub mod rotation_history;
 pub mod steps;
 pub mod tokens;
 pub mod workflow_hosts;

@@ -5,7 +5,6 @@ mod bad_input;
 mod cut;
 mod down;
 mod killed;
-mod many;
 mod races;
 
 use std::time::Duration;

@@ -23,6 +23,7 @@ pub mod preflight;
 pub mod principals;
 pub mod replace;
 pub mod retire;
+pub mod rotation;
 pub mod switch_readers;
 pub mod update_account;
 pub mod verify_everywhere;
