@@ -145,7 +145,7 @@ def as_host(host, name, *opts):
     new_creds = lambda: creds_for(host + "$", E["LAB_HOST_PASSWORD"] + host, auth, lp)
     c = new_creds(); db = None
     for line in (sys.stdin if o["--hold"] == "1" else [""]):
-        how = line.strip() or "same"
+        how, *other = line.split() or ["same"]; name = other[0] if other else name
         try:
             if how == "ticket":
                 c = new_creds()

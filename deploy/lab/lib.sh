@@ -1,5 +1,5 @@
 # Shared by the lab scripts. Sourced, never run.
-# Everything the lab writes lies under LAB_DIR (ad2-up also needs /etc/netns/dc1 and dc2).
+# Everything the lab writes lies under LAB_DIR (ad2-up also needs /etc/netns/dc1 and dc2, with LAB_NS before their names).
 set -euo pipefail
 LAB_HOME=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export LAB_DIR=${LAB_DIR:-${TMPDIR:-/tmp}/farmhand-lab}
@@ -13,6 +13,8 @@ export KRB5_CONFIG=$LAB_DIR/krb5.conf
 PY=/usr/bin/python3                       # python3-samba is built for Debian's own python
 export PATH=$PATH:/usr/sbin:/sbin PAGER=cat
 unset SMB_CONF_PATH
+export LAB_NS=${LAB_NS:-} LAB_NET=${LAB_NET:-}
+[ ! -e "$LAB_DIR/net" ] || . "$LAB_DIR/net"     # of the pair of DCs that is in it, whatever the caller thinks
 die() { echo "${0##*/}: $*" >&2; exit 1; }
 [ "$(id -u)" = 0 ] || die "needs root"
 

@@ -209,9 +209,20 @@ impl Cluster {
     /// # Panics
     /// When it is not accepted.
     pub async fn submit_to(&self, orchestrator: usize, manifest: &Value) -> String {
-        let url = format!("{}/api/v1/farms", self.orchestrators[orchestrator].url());
-        let sent =
-            self.http.post(url).bearer_auth(&self.token).json(manifest).send().await.expect("an answer");
+        self.ask_at(orchestrator, "farms", manifest).await
+    }
+
+    /// Asks over HTTP for any workflow, at a path below `/api/v1`; gives its id.
+    ///
+    /// # Panics
+    /// When it is not accepted.
+    pub async fn ask(&self, path: &str, body: &Value) -> String {
+        self.ask_at(0, path, body).await
+    }
+
+    async fn ask_at(&self, orchestrator: usize, path: &str, body: &Value) -> String {
+        let url = format!("{}/api/v1/{path}", self.orchestrators[orchestrator].url());
+        let sent = self.http.post(url).bearer_auth(&self.token).json(body).send().await.expect("an answer");
         let (status, body) = (sent.status(), sent.text().await.expect("a body"));
         assert_eq!(status.as_u16(), 202, "{body}");
         let body: Value = serde_json::from_str(&body).expect("JSON");
@@ -352,6 +363,20 @@ impl FaultyDirectory {
             ("FARMHAND_DIRECTORY_CONNECTIONS", "50".to_owned()),
         ];
         pairs.map(|(name, value)| (name.to_owned(), value)).to_vec()
+    }
+
+    /// The same as a section of a configuration file, for servers that know several.
+    pub fn section(&self, name: &str) -> String {
+        let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        let (url, catalog) =
+            (quoted(self.embedded.url().as_str()), quoted(self.embedded.catalog_url().as_str()));
+        format!(
+            "[directories.{name}]\nurls = [{url}]\nglobal_catalog_url = {catalog}\nca_file = {}\nbind_dn = {}\n\
+             password = {}\nconnections = 8\noperation_timeout_seconds = 300\n",
+            quoted(&self.ca.path().display().to_string()),
+            quoted(self.embedded.bind_dn()),
+            quoted(self.embedded.password().expose_secret()),
+        )
     }
 
     /// It, seen as its administrator.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::process::Command;
 
 use domain::{Rng, SystemRng};
 
@@ -43,8 +44,8 @@ pub struct Lab {
     pub database_url: String,
     /// The folder of the lab's scripts.
     pub scripts: PathBuf,
-    /// Where the DC's state is, where it is another than the shared one's.
-    pub(crate) folder: Option<PathBuf>,
+    /// Where the state of the lab with this directory is.
+    pub folder: PathBuf,
 }
 
 impl Lab {
@@ -63,7 +64,7 @@ impl Lab {
             amqp_url: variable("FARMHAND_TEST_AMQP_URL"),
             database_url: variable("FARMHAND_TEST_DATABASE_URL"),
             scripts: variable("FARMHAND_TEST_LAB").into(),
-            folder: None,
+            folder: variable("LAB_DIR").into(),
         }
     }
 
@@ -151,6 +152,13 @@ impl Lab {
 
     pub(crate) fn script(&self, name: &str) -> PathBuf {
         self.scripts.join(name)
+    }
+
+    /// One of the lab's scripts at work on this directory.
+    pub(crate) fn command(&self, name: &str) -> Command {
+        let mut command = Command::new(self.script(name));
+        command.env("LAB_DIR", &self.folder);
+        command
     }
 }
 

@@ -11,6 +11,9 @@
 //! | [`ldap`] | reading and writing the directory as the administrator |
 //! | [`database`] | a fresh PostgreSQL or SQLite database |
 //! | [`amqp`] | a topology of the test's own, forged messages |
+//! | [`session`] | a host that tries passwords, in sessions that stay open |
+//! | [`objects`] | groups and gMSAs that no Farmhand made |
+//! | [`twin`] | a domain with two DCs that may be cut off from each other, and killed |
 //! | [`private`] | RabbitMQ, PostgreSQL, a DC that may be killed, frozen and wiped |
 //! | [`proxy`] | a TCP path that can be cut, held and slowed to the byte |
 //! | [`process`] | the `farmhand` binary as a child process |
@@ -25,9 +28,12 @@ pub mod computers;
 pub mod database;
 pub mod lab;
 pub mod ldap;
+pub mod objects;
 pub mod private;
 pub mod process;
 pub mod proxy;
 mod script;
+pub mod session;
+pub mod twin;
 pub mod wait;
 pub mod world;

@@ -168,7 +168,7 @@ impl PrivateDc {
         let mut lab = lab.clone();
         lab.directory_url = format!("ldaps://{}:636", service.place);
         lab.ca_file = service.folder.join("ca/ca.pem");
-        lab.folder = Some(service.folder.clone());
+        lab.folder.clone_from(&service.folder);
         Self { lab, service }
     }
 

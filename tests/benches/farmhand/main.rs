@@ -2,9 +2,11 @@
 //! services, in turns within one run. What each line means is in `docs/benchmarks.md`.
 //!
 //! `cargo bench -p tests --bench farmhand -- [deploy] [farms] [members] [workflows] [listing]
-//! [rotation] [memory] [start]`; nothing named is everything. Needs what `deploy/lab/up` starts, and the release binary.
+//! [rotation] [containment] [memory] [start]`; nothing named is everything. Needs what `deploy/lab/up` starts, and the
+//! release binary.
 
 mod clean;
+mod containment;
 mod cpu;
 mod deploy;
 mod farms;
@@ -30,8 +32,8 @@ use finished::Finished;
 use report::Verdicts;
 use telemetry::Meters;
 
-const PARTS: [&str; 8] =
-    ["deploy", "farms", "members", "workflows", "listing", "rotation", "memory", "start"];
+const PARTS: [&str; 9] =
+    ["deploy", "farms", "members", "workflows", "listing", "rotation", "containment", "memory", "start"];
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -71,6 +73,9 @@ async fn bench(parts: &[String]) -> Result<()> {
     }
     if wanted("rotation") {
         rotation::run(&mut verdicts).await?;
+    }
+    if wanted("containment") {
+        containment::run(&lab, &meters, &mut verdicts).await?;
     }
     if ["deploy", "farms", "members", "workflows"].into_iter().any(wanted) {
         in_this_process(&lab, finished, &meters, &wanted, &mut verdicts).await?;

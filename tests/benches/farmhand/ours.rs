@@ -38,7 +38,8 @@ pub const SLOTS: u16 = 1_024;
 const CHUNK: usize = 500;
 /// The binary's default.
 const CONNECTIONS: u32 = 10;
-const HOSTS: [&str; 3] = ["Host1", "Host2", "Host3"];
+/// Of a deployed farm.
+pub const HOSTS: [&str; 3] = ["Host1", "Host2", "Host3"];
 
 pub struct Ours {
     store: Store,
@@ -237,7 +238,7 @@ pub fn name_of(url: &str) -> &str {
     path.rsplit('/').next().unwrap_or_default()
 }
 
-fn clock() -> Arc<dyn Clock> {
+pub fn clock() -> Arc<dyn Clock> {
     Arc::new(SystemClock)
 }
 
@@ -245,7 +246,7 @@ pub fn rng() -> Arc<dyn Rng> {
     Arc::new(SystemRng)
 }
 
-async fn open_bus(topology: &TestTopology) -> Result<Arc<dyn Bus>> {
+pub async fn open_bus(topology: &TestTopology) -> Result<Arc<dyn Bus>> {
     let mut options = RabbitMqOptions::new(SecretString::from(topology.url.clone()));
     options.topology = topology.topology();
     let bus = RabbitMqBus::start(&options)?;
@@ -263,7 +264,7 @@ fn open_directory(lab: &Lab) -> Result<LdapDirectory> {
     Ok(LdapDirectory::new(options)?)
 }
 
-fn deployment(farm: &str) -> Result<NewWorkflow> {
+pub fn deployment(farm: &str) -> Result<NewWorkflow> {
     let manifest = json!({
         "apiVersion": "farmhand/v1", "kind": "Farm", "metadata": {"name": farm},
         "spec": {

@@ -60,6 +60,15 @@ impl Bare {
         Ok(())
     }
 
+    /// One Modify as it was seen elsewhere, e.g. a compare-and-swap of a value.
+    pub async fn modify(&self, dn: &str, modifications: &[Modification]) -> Result<()> {
+        let mut ldap = self.dc.first().context("no connection")?.ldap.clone();
+        let names = Substitute::none();
+        let modifications = modifications.iter().map(|one| wire_modification(one, &names)).collect();
+        ldap.modify(dn, modifications).await?.success()?;
+        Ok(())
+    }
+
     /// Sends a recorded operation on the least loaded connection.
     pub async fn send(&self, recorded: &Recorded, names: &Substitute) -> Result<Brought> {
         let slots = if recorded.catalog { &self.catalog } else { &self.dc };
