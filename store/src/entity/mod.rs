@@ -1,9 +1,12 @@
 //! One file per table: the row as it is stored, and how it becomes a type of `domain`.
 
+pub mod calendars;
 pub mod farms;
 pub mod idempotency_keys;
 pub mod locks;
 pub mod outbox;
+pub mod schedule_fires;
+pub mod schedules;
 pub mod steps;
 pub mod tokens;
 pub mod workflow_hosts;
