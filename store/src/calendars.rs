@@ -68,8 +68,17 @@ impl Store {
         if let Some(calendars) = fresh(&known) {
             return Ok(calendars);
         }
-        let read = self.calendars().await?;
-        let calendars = Arc::new(read.into_iter().map(|record| record.calendar).collect::<Vec<_>>());
+        let rows = Entity::find().all(self.reader()).await?;
+        // One that another version wrote and this one cannot read must not keep all claims from
+        // being made, those of containments first of all.
+        let readable = rows.into_iter().filter_map(|row| match CalendarRecord::try_from(row) {
+            Ok(record) => Some(record.calendar),
+            Err(error) => {
+                tracing::error!(%error, "a calendar cannot be read and holds nothing back");
+                None
+            }
+        });
+        let calendars = Arc::new(readable.collect::<Vec<_>>());
         *self.0.calendars.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, calendars.clone()));
         Ok(calendars)
     }

@@ -42,6 +42,11 @@ impl CronExpression {
         &self.text
     }
 
+    /// Whether it is due when a wall clock shows this.
+    pub fn names(&self, wall: NaiveDateTime) -> bool {
+        self.schedule.includes(wall.and_utc())
+    }
+
     /// What a wall clock shows when it is due, strictly after what it shows now.
     pub fn wall_times_after(&self, now: NaiveDateTime) -> impl Iterator<Item = NaiveDateTime> + '_ {
         // UTC has every time once: the crate's own handling of zones leaves out what a zone leaves out.

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDateTime, TimeZone, Timelike, Utc};
+use chrono::{DateTime, MappedLocalTime, NaiveDateTime, Offset, TimeZone, Timelike, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -16,6 +16,8 @@ use crate::ScheduleId;
 
 /// No zone ever left out more than a day.
 const LONGEST_GAP_MINUTES: i64 = 2 * 24 * 60;
+/// A zone that changes its clocks does so within a year.
+const LOOK_AHEAD_DAYS: i64 = 366;
 
 /// The part of a schedule that time depends on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,6 +55,30 @@ impl Timing {
     /// All due times after `after`, in order.
     pub fn upcoming(&self, after: DateTime<Utc>) -> impl Iterator<Item = DateTime<Utc>> + '_ {
         std::iter::successors(self.next_after(after), |due| self.next_after(*due))
+    }
+
+    /// What a change of the zone's clocks did to a due time, if anything.
+    pub fn remark(&self, due: DateTime<Utc>) -> Option<&'static str> {
+        let wall = due.with_timezone(&self.timezone).naive_local();
+        if !self.cron.names(wall) {
+            return Some("what was asked for does not exist on this day; the next minute that does");
+        }
+        let twice = matches!(self.timezone.from_local_datetime(&wall), MappedLocalTime::Ambiguous(..));
+        twice.then_some("occurs twice on this day; the first time")
+    }
+
+    /// When the zone's clocks change next: the first second with another offset from UTC.
+    pub fn next_change(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let offset = |at: DateTime<Utc>| at.with_timezone(&self.timezone).offset().fix();
+        let before = offset(after);
+        let day =
+            (1..=LOOK_AHEAD_DAYS).map(chrono::Duration::days).find(|days| offset(after + *days) != before)?;
+        let (mut same, mut other) = (after + day - chrono::Duration::days(1), after + day);
+        while other - same > chrono::Duration::seconds(1) {
+            let middle = same + (other - same) / 2;
+            if offset(middle) == before { same = middle } else { other = middle }
+        }
+        DateTime::from_timestamp(other.timestamp(), 0)
     }
 
     /// When a due time is to be fired: the same on every orchestrator and after every restart.

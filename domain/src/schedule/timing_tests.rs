@@ -68,6 +68,22 @@ fn a_day_that_a_zone_left_out_is_made_up_for_at_its_end() {
 }
 
 #[test]
+fn a_preview_finds_the_next_change_and_remarks_what_it_does() {
+    let berlin = timing("30 2 * * *", Tz::Europe__Berlin);
+    let change = berlin.next_change(utc("2026-01-15T08:13:07.5Z"));
+    assert_eq!(change, Some(utc("2026-03-29T01:00:00Z")));
+    assert_eq!(berlin.next_change(utc("2026-07-01T00:00:00Z")), Some(utc("2026-10-25T01:00:00Z")));
+    assert_eq!(timing("30 2 * * *", Tz::UTC).next_change(utc("2026-01-01T00:00:00Z")), None);
+    let remarks: Vec<_> = ["2026-03-27T12:00:00Z", "2026-10-24T12:00:00Z"]
+        .into_iter()
+        .flat_map(|after| {
+            berlin.upcoming(utc(after)).take(3).map(|due| berlin.remark(due).is_some()).collect::<Vec<_>>()
+        })
+        .collect();
+    assert_eq!(remarks, [false, true, false, true, false, false]);
+}
+
+#[test]
 fn start_and_end_bound_the_due_times() {
     let mut timing = timing("0 * * * *", Tz::UTC);
     timing.start = Some(utc("2026-01-01T10:00:00Z"));
