@@ -34,6 +34,8 @@ codes! {
     /// The token's roles do not allow this.
     Forbidden = "forbidden",
     NotFound = "not-found",
+    /// There is one of that name.
+    AlreadyExists = "already-exists",
     /// The Idempotency-Key was used before with another request.
     IdempotencyConflict = "idempotency-conflict",
     /// The workflow's state does not allow this.

@@ -14,6 +14,7 @@ mod reaper;
 mod relay;
 mod requests;
 mod run;
+mod schedules;
 mod tokens;
 
 pub use events::EnvelopeWriter;

@@ -1,4 +1,4 @@
-//! The orchestrator as a whole: HTTP, intake, relay and reaper under one roof.
+//! The orchestrator as a whole: HTTP, intake, relay, reaper and scheduler under one roof.
 
 use std::future::Future;
 use std::io;
@@ -16,6 +16,7 @@ use crate::intake::Intake;
 use crate::options::OrchestratorOptions;
 use crate::reaper::Reaper;
 use crate::relay::{OutboxSignal, Relay};
+use crate::schedules::scheduler::Scheduler;
 
 /// How long a task that panicked stays down.
 const RESTART_AFTER: Duration = Duration::from_secs(1);
@@ -30,6 +31,7 @@ pub struct Orchestrator {
     api: Arc<Api>,
     relay: Arc<Relay>,
     reaper: Arc<Reaper>,
+    scheduler: Arc<Scheduler>,
     intake: Option<Arc<Intake>>,
     drain: Duration,
 }
@@ -52,12 +54,26 @@ impl Orchestrator {
             settings: options.settings.clone(),
         };
         let (intake, hold) = (options.intake.clone(), options.settings.intake_hold);
+        let settings = options.settings.clone();
         let api = Arc::new(Api::new(options));
+        let scheduler = Scheduler {
+            schedules: api.schedules(),
+            clock: api.clock.clone(),
+            rng: api.rng.clone(),
+            settings,
+        };
         let intake = intake.map(|options| {
             let (clock, rng) = (api.clock.clone(), api.rng.clone());
             Arc::new(Intake { options, requests: api.requests.clone(), clock, rng, hold })
         });
-        Self { api, relay: Arc::new(relay), reaper: Arc::new(reaper), intake, drain }
+        Self {
+            api,
+            relay: Arc::new(relay),
+            reaper: Arc::new(reaper),
+            scheduler: Arc::new(scheduler),
+            intake,
+            drain,
+        }
     }
 
     /// For whoever writes events through another [`store::Store`] than ours; ours wakes the relay by
@@ -78,6 +94,8 @@ impl Orchestrator {
         let (relay, reaper) = (self.relay.clone(), self.reaper.clone());
         let relay = supervise("relay", stop_relay.clone(), move |stop| relay.clone().run(stop));
         let reaper = supervise("reaper", stop.clone(), move |stop| reaper.clone().run(stop));
+        let scheduler = self.scheduler.clone();
+        let scheduler = supervise("scheduler", stop.clone(), move |stop| scheduler.clone().run(stop));
         let intake = self.intake.clone();
         let intake =
             intake.map(|intake| supervise("intake", stop.clone(), move |stop| intake.clone().run(stop)));
@@ -87,8 +105,9 @@ impl Orchestrator {
         if let Some(intake) = intake {
             let _ = intake.await;
         }
-        // A task that ends in another way than by its stop is started again, so these two just end.
+        // A task that ends in another way than by its stop is started again, so these just end.
         let _ = reaper.await;
+        let _ = scheduler.await;
         stop_relay.cancel();
         let _ = relay.await;
         served

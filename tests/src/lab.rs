@@ -141,15 +141,6 @@ impl Lab {
         pairs.map(|(name, value)| (name.to_owned(), value)).to_vec()
     }
 
-    /// A script that speaks with this lab's DC.
-    fn command(&self, script: &str) -> std::process::Command {
-        let mut command = std::process::Command::new(self.script(script));
-        if let Some(folder) = &self.folder {
-            command.env("LAB_DIR", folder);
-        }
-        command
-    }
-
     pub(crate) fn script(&self, name: &str) -> PathBuf {
         self.scripts.join(name)
     }

@@ -28,6 +28,8 @@ const BEARER: &str = "bearer";
     tags(
         (name = "farms", description = "What is asked for and recorded"),
         (name = "workflows", description = "What is being done about it"),
+        (name = "schedules", description = "What is asked for by itself"),
+        (name = "calendars", description = "When destructive work does not begin"),
         (name = "tokens", description = "Who may ask"),
         (name = "health", description = "For monitoring; no token needed"),
     ),

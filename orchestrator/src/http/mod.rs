@@ -3,6 +3,7 @@
 
 mod actions;
 mod auth;
+mod calendars;
 mod decisions;
 mod deploy;
 mod docs;
@@ -19,6 +20,8 @@ mod manifest;
 mod metrics;
 mod page;
 mod rotation;
+mod schedule_schema;
+mod schedules;
 mod schema;
 mod submit;
 mod tokens;
@@ -46,6 +49,7 @@ use utoipa_axum::routes;
 
 use crate::options::{OrchestratorOptions, Settings};
 use crate::requests::Requests;
+use crate::schedules::Schedules;
 
 pub use docs::openapi;
 
@@ -96,6 +100,12 @@ impl Api {
     }
 }
 
+impl Api {
+    pub(crate) fn schedules(&self) -> Schedules {
+        Schedules { requests: self.requests.clone() }
+    }
+}
+
 /// Every route of `/api/v1`, with its part of the OpenAPI document.
 fn v1() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new()
@@ -121,6 +131,14 @@ fn v1() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(decisions::approve))
         .routes(routes!(decisions::reject))
         .routes(routes!(decisions::ack))
+        .routes(routes!(schedules::list, schedules::create))
+        .routes(routes!(schedules::show, schedules::replace, schedules::delete))
+        .routes(routes!(schedules::pause))
+        .routes(routes!(schedules::resume))
+        .routes(routes!(schedules::preview))
+        .routes(routes!(schedules::fires))
+        .routes(routes!(calendars::list, calendars::create))
+        .routes(routes!(calendars::delete))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
         .routes(routes!(whoami::whoami))

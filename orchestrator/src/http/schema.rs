@@ -62,7 +62,7 @@ pub(crate) enum WorkflowState {
 
 #[derive(ToSchema)]
 pub(crate) struct Wait {
-    /// approval, host, timer, retry, lock or operator
+    /// approval, host, timer, retry, lock, operator or calendar
     r#for: String,
     until: Option<DateTime<Utc>>,
     detail: String,

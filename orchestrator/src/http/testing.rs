@@ -56,11 +56,17 @@ pub(crate) struct World {
     pub(crate) api: Arc<Api>,
     pub(crate) router: Router,
     secrets: Mutex<HashMap<String, SecretString>>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 /// A store of its own, migrated.
 pub(crate) async fn store(folder: &tempfile::TempDir) -> Store {
+    let store = connect(folder).await;
+    store.migrate_up().await.expect("migrates");
+    store
+}
+
+async fn connect(folder: &tempfile::TempDir) -> Store {
     let url = format!("sqlite://{}", folder.path().join("farmhand.db").display());
     let options = StoreOptions {
         url: SecretString::from(url),
@@ -68,9 +74,7 @@ pub(crate) async fn store(folder: &tempfile::TempDir) -> Store {
         acquire_timeout: Duration::from_secs(5),
     };
     let events = Arc::new(EnvelopeWriter::new(Arc::new(SystemRng)));
-    let store = Store::connect(&options, events).await.expect("connects");
-    store.migrate_up().await.expect("migrates");
-    store
+    Store::connect(&options, events).await.expect("connects")
 }
 
 /// Options as tests want them: nothing happens by itself but what a test asks for.
@@ -107,7 +111,7 @@ impl World {
         change(&mut options);
         let api = Arc::new(Api::new(options));
         let router = super::router(api.clone());
-        let world = Self { store, clock, api, router, secrets: Mutex::default(), _folder: folder };
+        let world = Self { store, clock, api, router, secrets: Mutex::default(), folder };
         for role in [Role::Viewer, Role::Operator, Role::Approver, Role::Admin] {
             world.add_token(role.as_str(), &[role], None).await;
         }
@@ -261,6 +265,12 @@ impl World {
         let path = format!("/api/v1/farms/{farm}/decommission");
         let answer = self.post_as("operator", &path, "", "", &[]).await;
         let id = answer.json["id"].as_str().expect("an id").to_owned();
+        self.shows_plan(&id).await;
+        id
+    }
+
+    /// Brings a workflow to where it waits for the approval of the plan of [`PLAN_HASH`].
+    pub(crate) async fn shows_plan(&self, id: &str) {
         let now = self.clock.now();
         let approval = Approval::asked(PLAN_HASH.to_owned(), now, now + Duration::from_secs(3600));
         let step = StepRecord {
@@ -270,8 +280,7 @@ impl World {
         };
         let plan = Plan { hash: PLAN_HASH.to_owned(), ..Plan::new(Vec::new(), Vec::new()) };
         let wait = Wait { reason: WaitReason::Approval, until: None, detail: String::new() };
-        self.commit(&id, vec![step], WorkflowChange::AwaitApproval { wait, plan }).await;
-        id
+        self.commit(id, vec![step], WorkflowChange::AwaitApproval { wait, plan }).await;
     }
 
     /// A removal of hosts that waits for the word of people about Host1 and Host2; its id.
@@ -301,6 +310,11 @@ impl World {
         let first = StepRecord { state: StepState::Succeeded, ..StepRecord::pending(0, "find-farm") };
         self.commit(&id, vec![first, step], WorkflowChange::Wait(wait)).await;
         id
+    }
+
+    /// The same database, as another process has it.
+    pub(crate) async fn another_store(&self) -> Store {
+        connect(&self.folder).await
     }
 
     /// Submits past HTTP.

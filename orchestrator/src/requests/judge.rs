@@ -237,7 +237,7 @@ fn known_directory(judged: Judged, known: &[DirectoryName], field: &str) -> Resu
     Err(problem.with_violations(vec![Violation::new(field, "known", message)]))
 }
 
-pub(super) fn invalid(mut violations: Vec<Violation>) -> Problem {
+pub(crate) fn invalid(mut violations: Vec<Violation>) -> Problem {
     let count = violations.len();
     let mut told: Vec<_> =
         violations.iter().take(MAX_TOLD).map(|v| format!("{}: {}", v.field, v.message)).collect();

@@ -28,6 +28,7 @@ use crate::options::RotationPolicy;
 use bodies::{DecommissionBody, HostsBody, ImportBody, InspectBody, ReplaceBody, RotationCheckBody};
 use judge::{Judged, Work};
 
+pub(crate) use judge::invalid as violated;
 pub(crate) use refusal::{Refusal, RefusalKind, RequestError, require};
 
 const MAX_KEY: usize = 255;
@@ -239,6 +240,21 @@ impl Requests {
             Submitted::Replayed(workflow) => Ok(Accepted { workflow, replayed: true }),
             Submitted::Conflict(id) => Err(key_conflict(id).into()),
         }
+    }
+
+    /// The workflow that the request would be now: judged like any other, and not recorded.
+    pub(crate) async fn draft(
+        &self,
+        request: &Request,
+        plan: bool,
+        by: &Principal,
+    ) -> Result<NewWorkflow, RequestError> {
+        require(by, request.role())?;
+        let judged = judge::judge(request, &self.directories, self.cool_down)?;
+        let mut new = self.new_workflow(request, judged, by).await?;
+        new.mode = if plan { Mode::Plan } else { Mode::Apply };
+        new.farm_spec = new.farm_spec.filter(|_| !plan);
+        Ok(new)
     }
 
     fn key(
