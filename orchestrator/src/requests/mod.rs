@@ -215,8 +215,7 @@ impl Requests {
         by: &Principal,
     ) -> Result<Accepted, RequestError> {
         require(by, request.role())?;
-        let defaults = judge::Defaults { cool_down: self.cool_down, rotation: self.rotation };
-        let judged = judge::judge(request, &self.directories, &defaults)?;
+        let judged = judge::judge(request, &self.directories, &self.defaults())?;
         let key = self.key(request, &ask, &judged, by)?;
         let reason = reason(ask.reason)?;
         let earlier = match &key {
@@ -250,11 +249,15 @@ impl Requests {
         by: &Principal,
     ) -> Result<NewWorkflow, RequestError> {
         require(by, request.role())?;
-        let judged = judge::judge(request, &self.directories, self.cool_down)?;
+        let judged = judge::judge(request, &self.directories, &self.defaults())?;
         let mut new = self.new_workflow(request, judged, by).await?;
         new.mode = if plan { Mode::Plan } else { Mode::Apply };
         new.farm_spec = new.farm_spec.filter(|_| !plan);
         Ok(new)
+    }
+
+    fn defaults(&self) -> judge::Defaults {
+        judge::Defaults { cool_down: self.cool_down, rotation: self.rotation }
     }
 
     fn key(
