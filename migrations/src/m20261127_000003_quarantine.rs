@@ -23,8 +23,9 @@ const INDEXES: [&str; 3] = [
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        for column in ["parent", "preempted_by"] {
-            let mut added = ColumnDef::new(column).uuid().take();
+        let replan = ColumnDef::new("replan").boolean().not_null().default(false).take();
+        let columns = ["parent", "preempted_by"].map(|column| ColumnDef::new(column).uuid().take());
+        for mut added in columns.into_iter().chain([replan]) {
             let table = Table::alter().table(Tables::Workflows).add_column(&mut added).take();
             manager.alter_table(table).await?;
         }
@@ -43,7 +44,7 @@ impl MigrationTrait for Migration {
         for index in ["workflows_parent", "workflows_preempted"] {
             manager.get_connection().execute_unprepared(&format!("drop index {index}")).await?;
         }
-        for column in ["parent", "preempted_by"] {
+        for column in ["parent", "preempted_by", "replan"] {
             let table = Table::alter().table(Tables::Workflows).drop_column(column).take();
             manager.alter_table(table).await?;
         }

@@ -106,6 +106,7 @@ impl Store {
             // Others need not wait for one that has done nothing and will not for a while.
             Decision::Cancel(_) => {
                 self.release_locks(db, &[row.id], now).await?;
+                self.lower_fences(db, &[row.id], now).await?;
             }
             Decision::Pause if never_begun => {
                 self.release_locks(db, &[row.id], now).await?;
@@ -152,6 +153,8 @@ fn decide(row: &workflows::Model, action: Action, to_undo: bool, by: &str) -> Re
                 _ => Decision::Cancel(cancelled(by)),
             })
         }
+        // It is held by a containment already, and is to stay paused when that is over.
+        Action::Pause if is_held(row) && row.control.is_none() => Ok(Decision::Ask(Control::Pause)),
         Action::Pause => {
             next(WorkflowEvent::Pause)?;
             Ok(match state {
@@ -163,12 +166,25 @@ fn decide(row: &workflows::Model, action: Action, to_undo: bool, by: &str) -> Re
         }
         Action::Resume => {
             next(WorkflowEvent::Due)?;
+            not_preempted(row)?;
             // A timer, a host or an approval is not a person's to skip.
             if state == WorkflowState::Waiting && !row.waits_for(WaitReason::Operator) {
                 return Err(IllegalTransition { from: state, event: WorkflowEvent::Due }.into());
             }
             Ok(Decision::Queue(is_being_cancelled.then_some(Control::Cancel)))
         }
-        Action::Retry => next(WorkflowEvent::Retry).map(|()| Decision::QueueAfresh),
+        Action::Retry => {
+            next(WorkflowEvent::Retry)?;
+            not_preempted(row).map(|()| Decision::QueueAfresh)
+        }
     }
+}
+
+fn is_held(row: &workflows::Model) -> bool {
+    row.preempted_by.is_some() && row.state == WorkflowState::Paused.as_str()
+}
+
+/// Not a person's to let go on: who ends the containment does.
+fn not_preempted(row: &workflows::Model) -> Result<(), StoreError> {
+    row.preempted_by.map_or(Ok(()), |by| Err(StoreError::Preempted(WorkflowId(by))))
 }

@@ -16,6 +16,9 @@ pub enum StoreError {
     Inconsistent { table: &'static str, column: &'static str, row: String },
     #[error(transparent)]
     IllegalTransition(#[from] IllegalTransition),
+    /// A containment has stopped the workflow and is not over.
+    #[error("workflow {0} has stopped it, and lets it go on when it is over")]
+    Preempted(domain::WorkflowId),
     /// The `cursor` of a list is none that we gave out.
     #[error("the cursor is none of this list")]
     InvalidCursor,

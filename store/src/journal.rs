@@ -166,7 +166,8 @@ impl Store {
             WorkflowChange::Wait(_)
             | WorkflowChange::AwaitApproval { .. }
             | WorkflowChange::Pause
-            | WorkflowChange::Release => false,
+            | WorkflowChange::Release
+            | WorkflowChange::Replanned => false,
         }
     }
 }
@@ -182,7 +183,9 @@ fn rows_of(entries: &[JournalEntry]) -> Result<Vec<Row>, StoreError> {
     entries.iter().map(row).collect()
 }
 
-fn batch(db: &impl ConnectionTrait, rows: Vec<Row>) -> Result<sea_orm::Statement, StoreError> {
+fn batch(db: &impl ConnectionTrait, mut rows: Vec<Row>) -> Result<sea_orm::Statement, StoreError> {
+    // The order in which others lock several rows, so that they do not wait for each other.
+    rows.sort_unstable_by_key(|row| row.id);
     let mut ids = Vec::with_capacity(rows.len());
     let mut tokens = Vec::with_capacity(rows.len());
     let mut leases = Vec::with_capacity(rows.len());

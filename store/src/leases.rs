@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use domain::{StepRecord, Workflow, WorkflowId, WorkflowState};
+use domain::{Lane, StepRecord, Workflow, WorkflowId, WorkflowState};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Value};
 use tracing::instrument;
 use uuid::Uuid;
@@ -185,7 +185,8 @@ impl Store {
             return Ok(Claim::WaitsForLock);
         }
         let holds_lock = row.needs_lock();
-        if !holds_lock {
+        // A containment that ends lowers fences, wherever they were raised.
+        if !holds_lock && row.lane()? != Lane::Urgent {
             self.remember_without_lock(row.id());
         }
         Ok(Claim::Claimed(Box::new(Claimed {
@@ -197,7 +198,7 @@ impl Store {
             unwinding: row.unwinding()?,
             holds_lock,
             traceparent: row.traceparent.clone(),
-            control: row.control()?,
+            control: row.control()?.or_else(|| row.replan.then_some(Control::Replan)),
         })))
     }
 

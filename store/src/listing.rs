@@ -64,6 +64,9 @@ fn conditions(mut select: Select<Entity>, filter: &WorkflowFilter) -> Select<Ent
     if let Some(host) = &filter.host {
         select = select.filter(Column::Id.in_subquery(of_host(host, filter)));
     }
+    if let Some(parent) = &filter.parent {
+        select = select.filter(Column::Parent.eq(parent.0));
+    }
     if let Some(since) = filter.since {
         select = select.filter(Column::CreatedAt.gte(since)).filter(Column::Id.gte(first_id(since - SLACK)));
     }

@@ -124,7 +124,8 @@ pub enum Control {
     Cancel,
     /// A containment raised the farm's fence: paused until that is over.
     Preempt,
-    /// The fence is down: what was only read is read and planned anew.
+    /// The fence is down: what was only read is read and planned anew. Only with a claim; it has a
+    /// column of its own, so a person's wish comes first and does not displace it.
     Replan,
 }
 
@@ -176,6 +177,8 @@ pub enum WorkflowChange {
     Pause,
     /// Back to the queue with an event (a worker that stops).
     Release,
+    /// What was only read is to be read anew; the wish for it ([`Control::Replan`]) is done.
+    Replanned,
     /// Its end: lease and lock are given up, the next workflow on the farm is woken.
     Finish(Finish),
 }
@@ -271,6 +274,8 @@ pub struct WorkflowFilter {
     pub directory: Option<DirectoryName>,
     pub farm: Option<FarmName>,
     pub host: Option<String>,
+    /// The workflow that asked for them.
+    pub parent: Option<WorkflowId>,
     pub since: Option<DateTime<Utc>>,
     pub until: Option<DateTime<Utc>>,
 }

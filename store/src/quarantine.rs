@@ -1,73 +1,182 @@
 //! The quarantine: hosts that no workflow lets in, and the deny entries that we wrote for them.
 
 use chrono::{DateTime, Utc};
-use domain::{DirectoryName, Dn, Sid, WorkflowId};
+use domain::ids::uuid_v7;
+use domain::{DirectoryName, Dn, Sid, SystemRng, WorkflowId};
+use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Select,
+};
+use tracing::instrument;
+use uuid::Uuid;
 
+use crate::entity::quarantine::{Column, Entity, Model};
+use crate::entity::{clean, quarantine_denials as denials};
+use crate::listing::MAX_LIMIT;
+use crate::store::timed;
 use crate::{Denial, NewQuarantine, Page, QuarantineFilter, Quarantined, Release, Store, StoreError};
 
-fn unwritten() -> StoreError {
-    StoreError::Statement("skeleton".into())
+/// Denials that share a statement.
+const ROWS_PER_INSERT: usize = 1_000;
+
+fn open(directory: &DirectoryName) -> Select<Entity> {
+    Entity::find().filter(Column::DirectoryKey.eq(directory.key())).filter(Column::ReleasedAt.is_null())
 }
 
 impl Store {
     /// Puts a host on the list; one whose quarantine is open already stays as it is (the earlier
     /// row is the answer).
+    #[instrument(name = "db.quarantine.place", skip_all, fields(host = %new.host_sid))]
     pub async fn quarantine(
         &self,
-        _new: &NewQuarantine,
-        _now: DateTime<Utc>,
+        new: &NewQuarantine,
+        now: DateTime<Utc>,
     ) -> Result<Quarantined, StoreError> {
-        Err(unwritten())
+        let _time = timed("quarantine");
+        let tx = self.begin().await?;
+        let row = Model::of(new, uuid_v7(now, &SystemRng), now);
+        // Whatever it meets is the open quarantine of that host: ids are never the same.
+        Entity::insert(row.into_active_model().reset_all())
+            .on_conflict(OnConflict::new().do_nothing().to_owned())
+            .exec_without_returning(&tx)
+            .await?;
+        let found =
+            open(&new.directory).filter(Column::HostSid.eq(new.host_sid.to_string())).one(&tx).await?;
+        tx.commit().await?;
+        let found = found.ok_or_else(|| StoreError::Statement("no quarantine was made".into()))?;
+        Quarantined::try_from(found)
     }
 
     /// Every open quarantine of a directory.
-    pub async fn quarantined(&self, _directory: &DirectoryName) -> Result<Vec<Quarantined>, StoreError> {
-        Err(unwritten())
+    #[instrument(name = "db.quarantine.open", skip_all, fields(%directory))]
+    pub async fn quarantined(&self, directory: &DirectoryName) -> Result<Vec<Quarantined>, StoreError> {
+        let _time = timed("quarantined");
+        let rows = open(directory).order_by_asc(Column::Id).all(self.reader()).await?;
+        rows.into_iter().map(Quarantined::try_from).collect()
     }
 
     /// By page, newest first.
+    #[instrument(name = "db.quarantine.list", skip_all)]
     pub async fn quarantines(
         &self,
-        _filter: &QuarantineFilter,
-        _cursor: Option<&str>,
-        _limit: u64,
+        filter: &QuarantineFilter,
+        cursor: Option<&str>,
+        limit: u32,
     ) -> Result<Page<Quarantined>, StoreError> {
-        Err(unwritten())
+        let _time = timed("quarantines");
+        let limit = limit.clamp(1, MAX_LIMIT);
+        let mut select = Entity::find();
+        if let Some(directory) = &filter.directory {
+            select = select.filter(Column::DirectoryKey.eq(directory.key()));
+        }
+        if !filter.released {
+            select = select.filter(Column::ReleasedAt.is_null());
+        }
+        if let Some(cursor) = cursor {
+            let after: Uuid = cursor.parse().map_err(|_| StoreError::InvalidCursor)?;
+            select = select.filter(Column::Id.lt(after));
+        }
+        let rows = select.order_by_desc(Column::Id).limit(u64::from(limit) + 1).all(self.reader()).await?;
+        let more = rows.len() > limit as usize;
+        let items = rows
+            .into_iter()
+            .take(limit as usize)
+            .map(Quarantined::try_from)
+            .collect::<Result<Vec<_>, _>>()?;
+        let next = items.last().filter(|_| more).map(|last| last.id.to_string());
+        Ok(Page { items, next })
     }
 
-    /// The open quarantine of that computer account disabled it (or did not).
+    /// The open quarantine of that computer account disabled it.
+    #[instrument(name = "db.quarantine.disabled", skip_all, fields(%host))]
     pub async fn note_computer_disabled(
         &self,
-        _directory: &DirectoryName,
-        _host: &Sid,
+        directory: &DirectoryName,
+        host: &Sid,
     ) -> Result<(), StoreError> {
-        Err(unwritten())
+        let _time = timed("note_computer_disabled");
+        Entity::update_many()
+            .col_expr(Column::ComputerDisabled, Expr::value(true))
+            .filter(Column::DirectoryKey.eq(directory.key()))
+            .filter(Column::HostSid.eq(host.to_string()))
+            .filter(Column::ReleasedAt.is_null())
+            .exec(self.writer())
+            .await?;
+        Ok(())
     }
 
     /// Ends the open quarantine of a host and forgets its denials. Whether there was one.
+    #[instrument(name = "db.quarantine.release", skip_all, fields(%host))]
     pub async fn release_quarantine(
         &self,
-        _directory: &DirectoryName,
-        _host: &Sid,
-        _release: &Release,
+        directory: &DirectoryName,
+        host: &Sid,
+        release: &Release,
     ) -> Result<bool, StoreError> {
-        Err(unwritten())
+        let _time = timed("release_quarantine");
+        let tx = self.begin().await?;
+        let ended = Entity::update_many()
+            .col_expr(Column::ReleasedAt, Expr::value(release.at))
+            .col_expr(Column::ReleasedBy, Expr::value(clean(&release.by)))
+            .col_expr(Column::ReleaseWorkflow, Expr::value(release.workflow.0))
+            .col_expr(Column::ReleaseReason, Expr::value(release.reason.as_deref().map(clean)))
+            .filter(Column::DirectoryKey.eq(directory.key()))
+            .filter(Column::HostSid.eq(host.to_string()))
+            .filter(Column::ReleasedAt.is_null())
+            .exec(&tx)
+            .await?;
+        denials::Entity::delete_many()
+            .filter(denials::Column::DirectoryKey.eq(directory.key()))
+            .filter(denials::Column::HostSid.eq(host.to_string()))
+            .exec(&tx)
+            .await?;
+        tx.commit().await?;
+        Ok(ended.rows_affected > 0)
     }
 
     /// Deny entries for that host that this workflow wrote; one that is known stays as it is.
+    #[instrument(name = "db.quarantine.note_denials", skip_all, fields(%host, accounts = accounts.len()))]
     pub async fn note_denials(
         &self,
-        _directory: &DirectoryName,
-        _host: &Sid,
-        _accounts: &[(Sid, Dn)],
-        _workflow: WorkflowId,
-        _now: DateTime<Utc>,
+        directory: &DirectoryName,
+        host: &Sid,
+        accounts: &[(Sid, Dn)],
+        workflow: WorkflowId,
+        now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        Err(unwritten())
+        let _time = timed("note_denials");
+        if accounts.is_empty() {
+            return Ok(());
+        }
+        let tx = self.begin().await?;
+        for accounts in accounts.chunks(ROWS_PER_INSERT) {
+            let rows = accounts.iter().map(|(sid, dn)| denials::Model {
+                directory_key: directory.key(),
+                host_sid: host.to_string(),
+                account_sid: sid.to_string(),
+                account_dn: dn.to_string(),
+                workflow_id: workflow.0,
+                written_at: now,
+            });
+            denials::Entity::insert_many(rows.map(|row| row.into_active_model().reset_all()))
+                .on_conflict(OnConflict::new().do_nothing().to_owned())
+                .exec_without_returning(&tx)
+                .await?;
+        }
+        tx.commit().await?;
+        Ok(())
     }
 
     /// The deny entries that we wrote for that host.
-    pub async fn denials(&self, _directory: &DirectoryName, _host: &Sid) -> Result<Vec<Denial>, StoreError> {
-        Err(unwritten())
+    #[instrument(name = "db.quarantine.denials", skip_all, fields(%host))]
+    pub async fn denials(&self, directory: &DirectoryName, host: &Sid) -> Result<Vec<Denial>, StoreError> {
+        let _time = timed("denials");
+        let rows = denials::Entity::find()
+            .filter(denials::Column::DirectoryKey.eq(directory.key()))
+            .filter(denials::Column::HostSid.eq(host.to_string()))
+            .order_by_asc(denials::Column::AccountSid)
+            .all(self.reader())
+            .await?;
+        rows.into_iter().map(Denial::try_from).collect()
     }
 }

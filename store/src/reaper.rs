@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use domain::{Cause, WorkflowId};
+use domain::{Cause, WorkflowId, WorkflowState};
 use sea_orm::{ConnectionTrait, Value};
 use tracing::instrument;
 
@@ -19,9 +19,17 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(600);
 const REQUEUE: &str = "state = 'queued', waiting_for = null, waiting_detail = null, due_at = null, \
     lease_owner = null, lease_until = null, revision = revision + 1, emitted_at = $1, emissions = 1";
 
+/// What a containment had asked to stop has now stopped: whoever claimed it next would only pause it.
+const EXPIRE: &str = "state = case when preempted_by is not null and control in ('preempt', 'pause') \
+      then 'paused' else 'queued' end, \
+    control = case when control = 'preempt' then null else control end, \
+    waiting_for = null, waiting_detail = null, due_at = null, \
+    lease_owner = null, lease_until = null, revision = revision + 1, emitted_at = $1, emissions = 1";
+
 impl Store {
     /// Running workflows whose worker gave no sign of life. The fencing token stays: the next
-    /// claim raises it, and until then the old worker's writes match no running row.
+    /// claim raises it, and until then the old worker's writes match no running row. One that a
+    /// containment had asked to stop has stopped: it is paused.
     #[instrument(level = "debug", name = "db.workflows.release_expired", skip_all)]
     pub async fn release_expired_leases(
         &self,
@@ -30,7 +38,7 @@ impl Store {
     ) -> Result<Vec<WorkflowId>, StoreError> {
         let _time = timed("release_expired_leases");
         let expired = "state <> 'succeeded' and state = 'running' and lease_until < $1 order by id";
-        self.sweep(expired, REQUEUE, Cause::LeaseExpired, vec![now.into()], limit, now).await
+        self.sweep(expired, EXPIRE, Cause::LeaseExpired, vec![now.into()], limit, now).await
     }
 
     /// Waiting workflows whose time has come.
@@ -106,9 +114,11 @@ impl Store {
         );
         let tx = self.begin().await?;
         let rows = workflow_rows(&tx, sql, values).await?;
-        self.write_events(&tx, &rows, cause, now).await?;
+        let queued: Vec<_> =
+            rows.iter().filter(|row| row.state == WorkflowState::Queued.as_str()).cloned().collect();
+        self.write_events(&tx, &queued, cause, now).await?;
         tx.commit().await?;
-        if !rows.is_empty() {
+        if !queued.is_empty() {
             self.announce();
         }
         Ok(rows.iter().map(workflows::Model::id).collect())

@@ -13,7 +13,7 @@ use crate::store::timed;
 use crate::workflows::read_workflow;
 use crate::{IdempotencyKey, NewWorkflow, Store, StoreError, Submitted};
 
-/// 34 columns each; SQLite takes 32,766 values in a statement.
+/// 37 columns each; SQLite takes 32,766 values in a statement.
 const ROWS_PER_INSERT: usize = 500;
 
 impl Store {

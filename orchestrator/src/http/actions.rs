@@ -88,8 +88,20 @@ async fn act(
         Ok(ActOutcome::Asked(workflow)) => Ok(submit::accepted(&workflow)),
         Ok(ActOutcome::NotFound) => Err(workflows::no_such_workflow(id)),
         Err(StoreError::IllegalTransition(illegal)) => Err(refused(action, illegal.from)),
+        Err(StoreError::Preempted(by)) => Err(preempted(by)),
         Err(error) => Err(error.into()),
     }
+}
+
+fn preempted(by: WorkflowId) -> ApiError {
+    ApiError::new(
+        ErrorCode::Preempted,
+        format!("workflow {by} cuts a compromised host off, and has stopped this one for it"),
+        format!(
+            "nothing to do: it goes on by itself, planned anew, when that one is over; to let it go on sooner, end \
+             {by}, or cancel this one and ask anew"
+        ),
+    )
 }
 
 fn refused(action: Action, state: WorkflowState) -> ApiError {

@@ -29,6 +29,9 @@ pub(crate) struct ListQuery {
     farm: Option<FarmName>,
     /// Workflows that name this host.
     host: Option<String>,
+    /// Workflows that this one asked for.
+    #[param(value_type = Option<String>)]
+    parent: Option<WorkflowId>,
     /// Asked for at or after this time (RFC 3339).
     since: Option<DateTime<Utc>>,
     /// Asked for before this time (RFC 3339).
@@ -56,6 +59,7 @@ pub(crate) async fn list(
         directory: query.directory,
         farm: query.farm,
         host: query.host,
+        parent: query.parent,
         since: query.since,
         until: query.until,
     };

@@ -4,6 +4,8 @@ pub mod farms;
 pub mod idempotency_keys;
 pub mod locks;
 pub mod outbox;
+pub mod quarantine;
+pub mod quarantine_denials;
 pub mod rotation;
 pub mod rotation_history;
 pub mod steps;
@@ -26,7 +28,7 @@ pub struct Cell<'a> {
 }
 
 impl Cell<'_> {
-    fn inconsistent(&self) -> StoreError {
+    pub fn inconsistent(&self) -> StoreError {
         StoreError::Inconsistent { table: self.table, column: self.column, row: self.row.to_string() }
     }
 

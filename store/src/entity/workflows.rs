@@ -53,6 +53,9 @@ pub struct Model {
     pub emissions: i32,
     pub parent: Option<Uuid>,
     pub preempted_by: Option<Uuid>,
+    /// A containment had stopped it: whoever claims it next reads and plans anew. Beside `control`,
+    /// so that what a person asks for meanwhile does not take its place.
+    pub replan: bool,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -100,6 +103,7 @@ impl Model {
             emissions: 1,
             parent: new.parent.map(|id| id.0),
             preempted_by: None,
+            replan: false,
         })
     }
 
@@ -166,7 +170,6 @@ pub fn control(id: &Uuid, text: Option<&str>) -> Result<Option<Control>, StoreEr
         Some("pause") => Ok(Some(Control::Pause)),
         Some("cancel") => Ok(Some(Control::Cancel)),
         Some("preempt") => Ok(Some(Control::Preempt)),
-        Some("replan") => Ok(Some(Control::Replan)),
         Some(_) => Err(Cell { table: "workflows", column: "control", row: id }.inconsistent()),
     }
 }

@@ -43,7 +43,7 @@ impl Change {
     fn of(change: &WorkflowChange, now: DateTime<Utc>) -> Result<Self, StoreError> {
         let nothing = Self::default();
         Ok(match change {
-            WorkflowChange::None => nothing,
+            WorkflowChange::None | WorkflowChange::Replanned => nothing,
             WorkflowChange::Begin { step_names } => {
                 Self { step_names: Some(to_json(step_names)?), ..nothing }
             }

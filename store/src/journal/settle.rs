@@ -1,4 +1,5 @@
-//! What a commit means for others: a lock handed on, a farm on record, an event, a person's wish.
+//! What a commit means for others: a lock handed on, a fence lowered, a farm on record, an event, a
+//! person's wish.
 
 use chrono::{DateTime, Utc};
 use domain::{Cause, WorkflowState};
@@ -29,6 +30,7 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let Some(now) = entries.first().map(|entry| entry.now) else { return Ok(false) };
         let (mut finished, mut handed_over, mut cancelled, mut paused) = (vec![], vec![], vec![], vec![]);
+        let (mut let_go, mut replanned) = (vec![], vec![]);
         for entry in entries {
             let id = entry.workflow_id.0;
             let Some(control) = held.get(&id) else { continue };
@@ -39,7 +41,12 @@ impl Store {
                     }
                     finished.push(id);
                 }
+                // Handed over or not, it has stopped, and nobody goes on before the fence is lowered.
+                (WorkflowChange::Release, Some(Control::Preempt)) => paused.push(id),
                 (WorkflowChange::Release, _) => handed_over.push(id),
+                (WorkflowChange::Replanned, _) => replanned.push(id),
+                // It stops for a fence that was lowered meanwhile.
+                (WorkflowChange::Pause, None) => let_go.push(id),
                 (change, Some(control)) if rests(change) => match control {
                     Control::Cancel => cancelled.push(id),
                     Control::Pause | Control::Preempt => paused.push(id),
@@ -48,22 +55,36 @@ impl Store {
                 _ => {}
             }
         }
-        let mut events = !finished.is_empty() && self.release_locks(db, &finished, now).await?;
+        let mut events = false;
+        if !finished.is_empty() {
+            events |= self.release_locks(db, &finished, now).await?;
+            events |= self.lower_fences(db, &finished, now).await?;
+        }
         self.pause_instead(db, &paused).await?;
-        for (ids, cause) in [(&handed_over, Cause::HandedOver), (&cancelled, Cause::Operator)] {
+        self.forget_replan(db, &replanned).await?;
+        let queued = [
+            (&handed_over, Cause::HandedOver),
+            (&cancelled, Cause::Operator),
+            (&let_go, Cause::FenceLowered),
+        ];
+        for (ids, cause) in queued {
             events |= self.queue_with_event(db, ids, cause, now).await?;
         }
         Ok(events)
     }
 
-    /// Asked to pause while it was about to wait, or just obeying: paused, and the wish is done.
+    /// Asked to pause while it was about to wait, or just obeying: paused, and the wish is done. The
+    /// wish of a person stays on what a containment has stopped, too (see `fence.rs`).
     async fn pause_instead(&self, db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<(), StoreError> {
         if ids.is_empty() {
             return Ok(());
         }
         Entity::update_many()
             .col_expr(Column::State, Expr::value(WorkflowState::Paused.as_str()))
-            .col_expr(Column::Control, Expr::value(None::<String>))
+            .col_expr(
+                Column::Control,
+                Expr::cust("case when preempted_by is not null and control = 'pause' then control end"),
+            )
             .col_expr(Column::WaitingFor, Expr::value(None::<String>))
             .col_expr(Column::WaitingDetail, Expr::value(None::<String>))
             .col_expr(Column::DueAt, Expr::value(None::<DateTime<Utc>>))
@@ -73,8 +94,21 @@ impl Store {
         Ok(())
     }
 
-    /// In the queue from now on. One that was cancelled while it was about to wait must not sleep
-    /// first: the wish stays on it, and the next worker obeys.
+    /// It has gone back to what it had only read: the wish is done.
+    async fn forget_replan(&self, db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<(), StoreError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        Entity::update_many()
+            .col_expr(Column::Replan, Expr::value(false))
+            .filter(one_of(self.backend(), Column::Id, ids))
+            .exec(db)
+            .await?;
+        Ok(())
+    }
+
+    /// In the queue from now on. One that was cancelled, or whose fence was lowered, while it was about
+    /// to rest must not sleep first: the wish stays on it, and the next worker obeys.
     async fn queue_with_event(
         &self,
         db: &impl ConnectionTrait,
@@ -85,7 +119,7 @@ impl Store {
         if ids.is_empty() {
             return Ok(false);
         }
-        if cause == Cause::Operator {
+        if cause != Cause::HandedOver {
             Entity::update_many()
                 .col_expr(Column::State, Expr::value(WorkflowState::Queued.as_str()))
                 .col_expr(Column::WaitingFor, Expr::value(None::<String>))

@@ -1,7 +1,6 @@
 //! On a real DC of the test's own, with its clock put ahead while ours stays: what rolls when.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use directory::Directory;
 use domain::rotation::FindingCode;
 use domain::{Clock, ManagedPasswordInterval, RotationVerdict as V, SystemClock};
 use futures::FutureExt;

@@ -34,8 +34,9 @@ impl Run<'_> {
             if wave.is_empty() {
                 return Ok(());
             }
-            // A step has a time limit, and other workflows want the slot.
-            if begun.elapsed() > self.shared.timing.step / 2 {
+            // A step has a time limit, other workflows want the slot, and who asked it to stop need not
+            // wait for a thousand hosts.
+            if begun.elapsed() > self.shared.timing.step / 2 || self.lease.control().is_some() {
                 return Err(self.another_turn(record).into());
             }
             self.wave(record, &wave, adapter.as_ref()).await.map_err(Attempt::Stop)?;

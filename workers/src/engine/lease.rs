@@ -25,6 +25,7 @@ struct Inner {
     lost: CancellationToken,
     cancel_requested: AtomicBool,
     pause_requested: AtomicBool,
+    preempt_requested: AtomicBool,
 }
 
 impl Lease {
@@ -36,6 +37,7 @@ impl Lease {
             lost: CancellationToken::new(),
             cancel_requested: AtomicBool::new(false),
             pause_requested: AtomicBool::new(false),
+            preempt_requested: AtomicBool::new(false),
         }))
     }
 
@@ -64,17 +66,23 @@ impl Lease {
     pub(super) fn note(&self, control: Option<Control>) {
         match control {
             Some(Control::Cancel) => self.0.cancel_requested.store(true, Ordering::Relaxed),
-            Some(Control::Pause | Control::Preempt) => self.0.pause_requested.store(true, Ordering::Relaxed),
+            Some(Control::Pause) => self.0.pause_requested.store(true, Ordering::Relaxed),
+            Some(Control::Preempt) => self.0.preempt_requested.store(true, Ordering::Relaxed),
+            // Comes with a claim, and is obeyed before the first step.
             Some(Control::Replan) | None => {}
         }
     }
 
-    /// What a person asked for since the lease was taken; cancelling wins over pausing.
+    /// What was asked for since the lease was taken; cancelling wins over stopping. What is no longer
+    /// asked (a fence that is down) is still obeyed: the store then queues the workflow at once.
     pub(super) fn control(&self) -> Option<Control> {
         if self.0.cancel_requested.load(Ordering::Relaxed) {
             return Some(Control::Cancel);
         }
-        self.0.pause_requested.load(Ordering::Relaxed).then_some(Control::Pause)
+        if self.0.pause_requested.load(Ordering::Relaxed) {
+            return Some(Control::Pause);
+        }
+        self.0.preempt_requested.load(Ordering::Relaxed).then_some(Control::Preempt)
     }
 
     fn remaining(&self, now: DateTime<Utc>) -> Duration {

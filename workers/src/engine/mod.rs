@@ -17,6 +17,7 @@ mod hosts;
 mod intake;
 mod journal;
 mod lease;
+mod replan;
 mod run;
 mod unwind;
 

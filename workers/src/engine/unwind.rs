@@ -1,7 +1,7 @@
 //! A workflow that failed takes back what it changed itself, last step first.
 
 use domain::{ChangeKind, ErrorCode, Mode, Problem, StepEvent, StepRecord, StepState, WorkflowEvent};
-use store::{Finish, WorkflowChange};
+use store::{Control, Finish, WorkflowChange};
 
 use super::run::{Run, Stop};
 use crate::StepError;
@@ -26,6 +26,11 @@ pub(super) async fn unwind(run: &mut Run<'_>, cause: Problem) -> Result<(), Stop
     let steps = run.runbook.steps.clone();
     let open: Vec<_> = run.records.iter().filter(|record| may_have_written(record)).cloned().collect();
     for mut record in open.into_iter().rev() {
+        // Taking back may let the host in that a containment cuts off. A person's pause does not stop
+        // it: half a farm is no place to rest.
+        if run.lease.control() == Some(Control::Preempt) {
+            return run.commit(Vec::new(), WorkflowChange::Pause).await;
+        }
         let Some(step) = steps.get(usize::from(record.index)) else { continue };
         match undo(run, step.as_ref(), &mut record).await {
             // Its answer had been lost; deletions come last, so nothing has been undone yet.
@@ -95,7 +100,9 @@ async fn undo(
     step: &dyn crate::step::DynStep,
     record: &mut StepRecord,
 ) -> Result<(), StepError> {
-    run.resolve(record).await?;
+    if let Some(trouble) = run.resolve(record).await? {
+        return Err(trouble);
+    }
     if has_deleted([&*record]) {
         return Ok(());
     }
