@@ -1,7 +1,6 @@
 //! On a real DC of the test's own, with its clock put ahead while ours stays: what rolls when.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use directory::Directory;
 use domain::rotation::FindingCode;
 use domain::{Clock, ManagedPasswordInterval, RotationVerdict as V, SystemClock};
 use futures::FutureExt;
@@ -76,6 +75,7 @@ async fn on_an_aged_dc_a_member_hosts_read_rolls_the_password_and_the_verdict_fo
         rolled.why
     );
     let once = key_version(&world).await;
+    eprintln!("key version {version}, then {once}");
     assert!(once > version, "{version} {once}");
 
     // Nobody asks for several periods, then the farm wants a nudge.
@@ -96,6 +96,7 @@ async fn on_an_aged_dc_a_member_hosts_read_rolls_the_password_and_the_verdict_fo
         nudged.why
     );
     let twice = key_version(&world).await;
+    eprintln!("then {twice}");
     assert!(twice > once, "{once} {twice}");
     let result = nudge.result.expect("a result");
     assert_eq!(result["copies"][0]["keyVersion"], json!(twice), "{result}");

@@ -117,7 +117,8 @@ pub async fn what_was_not_seen_is_gone_and_may_come_back(world: World) {
     world.record(1, vec![item("alpha", 1, V::Current, 7), item("beta", 2, V::Due, 7)]).await;
     world.record(10, vec![item("alpha", 1, V::Current, 7)]).await;
     let workflow = WorkflowId::new(at(11), &SystemRng);
-    let gone = || world.store.note_gone_accounts(&directory(), at(10), workflow, at(11));
+    let here = directory();
+    let gone = || world.store.note_gone_accounts(&here, at(10), workflow, at(11));
     assert_eq!(gone().await.expect("noted"), 1);
     assert_eq!(gone().await.expect("noted"), 0, "once");
     assert_eq!(world.board(&RotationFilter::default()).await, ["alpha$"]);
