@@ -2,12 +2,14 @@
 
 mod api_documents;
 mod asking;
+mod calendar;
 mod config_check;
 mod decide;
 mod doctor;
 mod farm;
 mod migrate;
 mod orchestrator;
+mod schedule;
 mod show_farm;
 mod token;
 mod up;
@@ -51,6 +53,8 @@ pub fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Command::Update(args) => client(&sources, output, |cx| asking::update(cx, args)),
         Command::Decommission(args) => client(&sources, output, |cx| asking::decommission(cx, args)),
         Command::Replace(args) => client(&sources, output, |cx| asking::replace(cx, args)),
+        Command::Schedule(command) => client(&sources, output, |cx| schedule::run(cx, command)),
+        Command::Calendar(command) => client(&sources, output, |cx| calendar::run(cx, command)),
         Command::Farm(command) => client(&sources, output, |cx| farm::run(cx, command)),
         Command::Workflow(command) => client(&sources, output, |cx| workflow::run(cx, command)),
     }

@@ -17,6 +17,7 @@ pub mod intake;
 pub mod layers;
 pub mod lifecycle;
 pub mod log;
+pub mod scheduler;
 mod secret;
 pub mod server;
 mod settings;

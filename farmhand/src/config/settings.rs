@@ -14,6 +14,7 @@ use super::host_actions::HostActions;
 use super::intake::Intake;
 use super::lifecycle::Lifecycle;
 use super::log::Log;
+use super::scheduler::Scheduler;
 use super::server::Server;
 use super::telemetry::Telemetry;
 use super::worker::Worker;
@@ -33,6 +34,7 @@ pub struct Settings {
     pub worker: Worker,
     pub host_actions: HostActions,
     pub lifecycle: Lifecycle,
+    pub scheduler: Scheduler,
     pub client: Client,
     pub log: Log,
     pub telemetry: Telemetry,
@@ -60,6 +62,7 @@ impl Settings {
         self.worker.validate(&mut findings);
         self.host_actions.validate(&mut findings);
         self.lifecycle.validate(&mut findings);
+        self.scheduler.validate(&mut findings);
         self.client.validate(&mut findings);
         self.log.validate(&mut findings);
         self.telemetry.validate(&mut findings);

@@ -4,6 +4,7 @@ pub mod inspection;
 pub mod person;
 pub mod plan;
 pub mod progress;
+pub mod schedule;
 pub mod time;
 pub mod workflow;
 
