@@ -63,7 +63,7 @@ pub enum Command {
     /// embedded directory. FARMHAND_DATABASE_URL, FARMHAND_AMQP_URL and FARMHAND_DIRECTORY_URL put
     /// the real part in the embedded one's place. Migrates the database by itself.
     Up(Listen),
-    /// The API, the outbox relay and the reaper; needs a database and a broker
+    /// The API, the outbox relay, the reaper and the scheduler; needs a database and a broker
     Orchestrator(Listen),
     /// Carries out workflows; needs a database, a broker and a directory
     Worker(WorkerArgs),

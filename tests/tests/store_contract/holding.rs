@@ -2,7 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use domain::calendar::CalendarManifest;
-use domain::{Cause, Lane, Mode, Plan, StepOutcome, StepState, WaitReason, WorkflowId, WorkflowKind, WorkflowState};
+use domain::{
+    Cause, Lane, Mode, Plan, StepOutcome, StepState, WaitReason, WorkflowId, WorkflowKind, WorkflowState,
+};
 use serde_json::json;
 use store::{Action, CalendarRecord, Claim, NewWorkflow, WorkflowChange};
 
@@ -51,8 +53,7 @@ pub async fn destructive_work_waits_for_the_end_of_a_freeze_and_then_runs(world:
 
 pub async fn what_is_urgent_or_harmless_or_only_asks_is_never_held(world: World) {
     freeze(&world, "f", 0, 1000).await;
-    let containment =
-        NewWorkflow { kind: WorkflowKind::COMPROMISE_REMOVAL, lane: Lane::Urgent, ..check(1) };
+    let containment = NewWorkflow { kind: WorkflowKind::COMPROMISE_REMOVAL, lane: Lane::Urgent, ..check(1) };
     let parent = world.submit(containment).await;
     // Even of a kind that is covered, on the urgent lane or asked for by a containment.
     let urgent = NewWorkflow { lane: Lane::Urgent, ..removal("A", 2) };
@@ -106,7 +107,8 @@ pub async fn what_has_begun_to_write_goes_on(world: World) {
 
 pub async fn an_approval_is_asked_in_a_freeze_and_obeyed_after_it(world: World) {
     freeze(&world, "f", 0, 1000).await;
-    let decommission = NewWorkflow { kind: WorkflowKind::DECOMMISSION, farm_spec: None, ..deploy("ITFarm1", 1) };
+    let decommission =
+        NewWorkflow { kind: WorkflowKind::DECOMMISSION, farm_spec: None, ..deploy("ITFarm1", 1) };
     let id = world.submit(decommission).await;
     let claimed = world.claimed(id, 2).await;
     let approval = domain::Approval::asked("h".to_owned(), at(2), at(5000));
@@ -149,7 +151,10 @@ pub async fn a_change_of_calendars_is_judged_at_once_and_by_other_processes_in_a
     // A process that has looked keeps what it saw for a second, not longer.
     let second = world.submit(removal("ITFarm2", 30)).await;
     let third = world.submit(removal("ITFarm3", 30)).await;
-    assert!(matches!(other.claim(&[second], &worker("w2"), at(31)).await.expect("an answer")[0], Claim::Claimed(_)));
+    assert!(matches!(
+        other.claim(&[second], &worker("w2"), at(31)).await.expect("an answer")[0],
+        Claim::Claimed(_)
+    ));
     freeze(&world, "h", 31, 1000).await;
     let claim = other.claim(&[third], &worker("w2"), at(32)).await.expect("an answer").remove(0);
     assert!(is_held(&claim), "{claim:?}");

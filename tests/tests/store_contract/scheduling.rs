@@ -120,7 +120,10 @@ pub async fn a_schedule_comes_back_as_it_was_made_and_its_name_is_taken(world: W
     let second = world.store.schedules(None, first.next.as_deref(), 3).await.expect("a page");
     let names: Vec<_> =
         first.items.iter().chain(&second.items).map(|schedule| schedule.spec.name.to_string()).collect();
-    assert_eq!((names, second.next), (["alpha", "Beta", "gamma", "Nightly"].map(String::from).to_vec(), None));
+    assert_eq!(
+        (names, second.next),
+        (["alpha", "Beta", "gamma", "Nightly"].map(String::from).to_vec(), None)
+    );
 }
 
 pub async fn a_change_of_what_has_changed_meanwhile_is_refused(world: World) {
@@ -141,7 +144,9 @@ pub async fn a_schedule_that_is_on_has_a_next_due_time_or_the_database_refuses_i
     let schedule = Schedule { next_due: None, fire_at: None, ..schedule("s") };
     assert!(matches!(world.store.create_schedule(&schedule).await, Err(StoreError::Statement(_))));
     made(&world, "t").await;
-    for sql in ["update schedules set next_due = null, fire_at = null", "update schedules set state = 'ended'"] {
+    for sql in
+        ["update schedules set next_due = null, fire_at = null", "update schedules set state = 'ended'"]
+    {
         assert!(world.store.execute_raw(sql).await.is_err(), "{sql}");
     }
     let stats = world.store.schedule_stats(at(0)).await.expect("counts");
@@ -206,7 +211,10 @@ pub async fn what_changed_while_it_was_planned_is_planned_again(world: World) {
     // Another planned from what it had read before: for the schedule that has moved on, nothing.
     let planned = async |_: Vec<DueSchedule>| Ok::<_, StoreError>(plan(&[stale], at(60)));
     let recorded = world.store.fire_due(at(60), 10, planned).await.expect("recorded");
-    assert_eq!((recorded.fires.len(), world.rows("schedule_fires").await, world.rows("workflows").await), (0, 1, 1));
+    assert_eq!(
+        (recorded.fires.len(), world.rows("schedule_fires").await, world.rows("workflows").await),
+        (0, 1, 1)
+    );
 }
 
 pub async fn a_due_time_on_record_is_not_fired_again_whatever_the_schedule_says(world: World) {
@@ -219,7 +227,10 @@ pub async fn a_due_time_on_record_is_not_fired_again_whatever_the_schedule_says(
     let recorded = fire(&world.store, 60, 10).await;
     assert_eq!((recorded.schedules, recorded.fires.len()), (1, 0));
     assert_eq!((world.rows("schedule_fires").await, world.rows("workflows").await), (1, 1));
-    assert_eq!(read(&world, &schedule).await.next_due, schedule.next_due.map(|due| due + Duration::minutes(1)));
+    assert_eq!(
+        read(&world, &schedule).await.next_due,
+        schedule.next_due.map(|due| due + Duration::minutes(1))
+    );
 }
 
 pub async fn a_backlog_is_taken_in_bounded_parts_and_in_order(world: World) {
@@ -246,7 +257,8 @@ pub async fn what_waits_in_line_runs_one_after_the_other(world: World) {
     for minute in 1..=3 {
         fire(&world.store, minute * 60, 10).await;
     }
-    let outcomes = async || fires(&world, &schedule).await.into_iter().map(|fire| fire.outcome).collect::<Vec<_>>();
+    let outcomes =
+        async || fires(&world, &schedule).await.into_iter().map(|fire| fire.outcome).collect::<Vec<_>>();
     use FireOutcome::{Fired, Queued};
     assert_eq!(outcomes().await, [Queued, Queued, Fired]);
     assert_eq!(release(&world.store, 200).await, Recorded::default(), "the first one goes on");
@@ -325,7 +337,8 @@ pub async fn overdue_schedules_are_seen_without_the_scheduler(world: World) {
 /// Many schedules at one moment. `FARMHAND_TEST_SCHEDULES` says how many; `docs/benchmarks.md` has
 /// the figures of 100,000.
 pub async fn many_schedules_that_are_due_at_once_are_fired_page_by_page(world: World) {
-    let many: usize = std::env::var("FARMHAND_TEST_SCHEDULES").ok().map_or(600, |text| text.parse().expect("a number"));
+    let many: usize =
+        std::env::var("FARMHAND_TEST_SCHEDULES").ok().map_or(600, |text| text.parse().expect("a number"));
     for n in 0..many {
         made(&world, &format!("s{n}")).await;
     }
@@ -378,6 +391,7 @@ pub async fn the_roles_of_a_principal_are_those_of_its_tokens_that_were_not_revo
     assert_eq!(roles("ann").await, Some([Role::Approver].into()));
     world.store.revoke_token(two.id, at(20)).await.expect("revoked");
     assert_eq!(roles("ann").await, Some(BTreeSet::new()));
-    let ids: HashSet<_> = world.store.tokens().await.expect("a list").into_iter().map(|token| token.id).collect();
+    let ids: HashSet<_> =
+        world.store.tokens().await.expect("a list").into_iter().map(|token| token.id).collect();
     assert_eq!(ids.len(), 2);
 }
