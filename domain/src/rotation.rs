@@ -5,7 +5,6 @@
 //! password past its time is no fault by itself, and a verdict says what was seen, not what ought
 //! to be.
 
-
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;

@@ -18,6 +18,8 @@ use crate::ScheduleId;
 const LONGEST_GAP_MINUTES: i64 = 2 * 24 * 60;
 /// A zone that changes its clocks does so within a year.
 const LOOK_AHEAD_DAYS: i64 = 366;
+/// Enough for what is due each second, each minute, each day.
+const LOOK_BACK_HOURS: [i64; 3] = [1, 24, 62 * 24];
 
 /// The part of a schedule that time depends on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -79,6 +81,23 @@ impl Timing {
             if offset(middle) == before { same = middle } else { other = middle }
         }
         DateTime::from_timestamp(other.timestamp(), 0)
+    }
+
+    /// `count` due times with the next change of the zone's clocks in their middle; without one,
+    /// the next.
+    pub fn around_change(&self, after: DateTime<Utc>, count: usize) -> Vec<DateTime<Utc>> {
+        let Some(change) = self.next_change(after) else { return self.upcoming(after).take(count).collect() };
+        let wanted = count / 2;
+        let before = LOOK_BACK_HOURS
+            .map(chrono::Duration::hours)
+            .into_iter()
+            .map(|back| self.upcoming(change - back).take_while(|due| *due < change).collect::<Vec<_>>());
+        let mut due =
+            before.reduce(|near, far| if near.len() < wanted { far } else { near }).unwrap_or_default();
+        due.drain(..due.len().saturating_sub(wanted));
+        let rest = count - due.len();
+        due.extend(self.upcoming(change - chrono::Duration::microseconds(1)).take(rest));
+        due
     }
 
     /// When a due time is to be fired: the same on every orchestrator and after every restart.

@@ -74,6 +74,17 @@ fn a_preview_finds_the_next_change_and_remarks_what_it_does() {
     assert_eq!(change, Some(utc("2026-03-29T01:00:00Z")));
     assert_eq!(berlin.next_change(utc("2026-07-01T00:00:00Z")), Some(utc("2026-10-25T01:00:00Z")));
     assert_eq!(timing("30 2 * * *", Tz::UTC).next_change(utc("2026-01-01T00:00:00Z")), None);
+    let days = |cron: &str| -> Vec<String> {
+        let timing = timing(cron, Tz::Europe__Berlin);
+        let due = timing.around_change(utc("2026-07-01T00:00:00Z"), 4);
+        due.iter()
+            .map(|due| due.with_timezone(&Tz::Europe__Berlin).format("%d %H:%M:%S %z").to_string())
+            .collect()
+    };
+    let around = ["24 02:30:00 +0200", "25 02:30:00 +0200", "26 02:30:00 +0100", "27 02:30:00 +0100"];
+    assert_eq!(days("30 2 * * *"), around);
+    assert_eq!(days("*/30 * * * *")[..2], ["25 02:00:00 +0200", "25 02:30:00 +0200"]);
+    assert_eq!(days("* * * * * *")[1..3], ["25 02:59:59 +0200", "25 03:00:00 +0100"]);
     let remarks: Vec<_> = ["2026-03-27T12:00:00Z", "2026-10-24T12:00:00Z"]
         .into_iter()
         .flat_map(|after| {

@@ -19,6 +19,7 @@ const PAGES: &[(&str, &str)] = &[
     page!("unauthenticated"),
     page!("forbidden"),
     page!("not-found"),
+    page!("already-exists"),
     page!("idempotency-conflict"),
     page!("illegal-transition"),
     page!("internal"),

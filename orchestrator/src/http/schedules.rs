@@ -173,7 +173,7 @@ pub(crate) struct PreviewQuery {
     /// Due times after this moment (RFC 3339); left out: from now on.
     #[param(value_type = Option<String>)]
     from: Option<DateTime<Utc>>,
-    /// Begin a day before the zone's clocks change next.
+    /// With the next change of the zone's clocks in their middle.
     #[serde(default)]
     around_change: bool,
 }
@@ -209,19 +209,18 @@ pub(crate) async fn preview(
     }
     let schedule = api.schedules().find(&name).await?;
     let timing = &schedule.spec.timing;
-    let mut from = query.from.unwrap_or_else(|| api.clock.now());
-    if query.around_change
-        && let Some(change) = timing.next_change(from)
-    {
-        from = change - chrono::Duration::days(1);
-    }
+    let from = query.from.unwrap_or_else(|| api.clock.now());
+    let due = match query.around_change {
+        true => timing.around_change(from, count),
+        false => timing.upcoming(from).take(count).collect(),
+    };
     let shown = |due: DateTime<Utc>| Preview {
         due,
         local: due.with_timezone(&timing.timezone).to_rfc3339_opts(SecondsFormat::Secs, false),
         fire_at: timing.moment(schedule.id, due),
         remark: timing.remark(due),
     };
-    Ok(Json(Page { items: timing.upcoming(from).take(count).map(shown).collect(), next: None }))
+    Ok(Json(Page { items: due.into_iter().map(shown).collect(), next: None }))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]

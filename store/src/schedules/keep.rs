@@ -3,10 +3,9 @@
 use chrono::{DateTime, Utc};
 use domain::schedule::{FireOutcome, FireReason, ScheduleState};
 use domain::{ScheduleId, ScheduleName};
-use sea_orm::sea_query::Expr;
+use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
-    TryInsertResult,
 };
 use tracing::instrument;
 use uuid::Uuid;
@@ -23,10 +22,13 @@ impl Store {
     pub async fn create_schedule(&self, schedule: &Schedule) -> Result<bool, StoreError> {
         let _time = timed("create_schedule");
         let row = Model::of(schedule)?.into_active_model().reset_all();
-        let inserted =
-            Entity::insert(row).on_conflict_do_nothing().exec_without_returning(self.writer()).await?;
+        // Without a target: the key that is met is the name's.
+        let inserted = Entity::insert(row)
+            .on_conflict(OnConflict::new().do_nothing().to_owned())
+            .exec_without_returning(self.writer())
+            .await?;
         self.announce_schedules();
-        Ok(matches!(inserted, TryInsertResult::Inserted(1)))
+        Ok(inserted == 1)
     }
 
     /// Writes a schedule that was read before and changed; its revision grows. `false`: it has
