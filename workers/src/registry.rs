@@ -16,7 +16,7 @@ impl Registry {
     pub fn standard() -> Self {
         use crate::runbooks::{
             add_host, await_roll, compromise_removal, decommission, deploy, import, inspect,
-            kds_root_key_recovery, remove_host, replace, update,
+            kds_root_key_recovery, quarantine_check, quarantine_release, remove_host, replace, update,
         };
         Self::default()
             .with(deploy::runbook())
@@ -27,6 +27,8 @@ impl Registry {
             .with(inspect::runbook())
             .with(update::runbook())
             .with(decommission::runbook())
+            .with(quarantine_release::runbook())
+            .with(quarantine_check::runbook())
             .with(await_roll::runbook())
             .with(kds_root_key_recovery::runbook())
             .with(compromise_removal::runbook())
