@@ -16,7 +16,8 @@ impl Registry {
     pub fn standard() -> Self {
         use crate::runbooks::{
             add_host, await_roll, compromise_removal, decommission, deploy, import, inspect,
-            kds_root_key_recovery, nudge, remove_host, replace, rotation_check, update,
+            kds_root_key_recovery, nudge, quarantine_check, quarantine_release, remove_host, replace,
+            rotation_check, update,
         };
         Self::default()
             .with(deploy::runbook())
@@ -27,6 +28,8 @@ impl Registry {
             .with(inspect::runbook())
             .with(update::runbook())
             .with(decommission::runbook())
+            .with(quarantine_release::runbook())
+            .with(quarantine_check::runbook())
             .with(await_roll::runbook())
             .with(kds_root_key_recovery::runbook())
             .with(compromise_removal::runbook())

@@ -9,6 +9,8 @@ pub mod import;
 pub mod inspect;
 pub mod kds_root_key_recovery;
 pub mod nudge;
+pub mod quarantine_check;
+pub mod quarantine_release;
 pub mod remove_host;
 pub mod replace;
 pub mod rotation_check;

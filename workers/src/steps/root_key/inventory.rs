@@ -175,14 +175,15 @@ async fn other_domains(dc: &dyn DirectoryRead) -> Result<Vec<String>, StepError>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::steps::root_key::replace_accounts::testing::{farm, on_key};
+    use crate::steps::contain::testing::farm;
+    use crate::steps::root_key::replace_accounts::testing::on_key;
 
     const KEY: Uuid = Uuid::from_u128(7);
 
     fn stock(keys: Option<Vec<RootKey>>, on: Vec<OnKey>) -> Result<InventoryOutput, StepError> {
         let swept =
             Swept { looked_at: 3, keys: [(KEY, on.len() as u64)].into(), on_key: on, ..Swept::default() };
-        take_stock(KEY, keys, swept, &[farm("One", 1301), farm("Two", 1302)], &[])
+        take_stock(KEY, keys, swept, &[farm("One", 1301, &[]), farm("Two", 1302, &[])], &[])
     }
     fn root_key(id: Uuid) -> RootKey {
         RootKey { id, created: None, use_from: None }

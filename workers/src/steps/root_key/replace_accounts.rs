@@ -312,39 +312,11 @@ fn names(left: &Left) -> String {
 
 #[cfg(test)]
 pub mod testing {
-    use store::{Farm, FarmFacts, FarmState};
-
     use super::super::sweep::OnKey;
-    use crate::steps::testing::{dn, sid, spec};
+    use crate::steps::testing::{dn, sid};
 
     pub fn on_key(name: &str, rid: u32) -> OnKey {
         OnKey { sid: sid(rid), dn: dn(&format!("CN={name},DC=contoso,DC=com")), account: format!("{name}$") }
-    }
-
-    /// On record as deployed.
-    pub fn farm(name: &str, rid: u32) -> Farm {
-        let mut spec = spec();
-        spec.name = domain::FarmName::parse(name).expect("a name");
-        let at = chrono::DateTime::from_timestamp(1_700_000_000, 0).expect("a valid time");
-        let facts = FarmFacts {
-            spec: spec.clone(),
-            account_dn: dn(&format!("CN={name},DC=contoso,DC=com")),
-            account_sid: sid(rid),
-            group_dn: None,
-            group_sid: None,
-            group_made: false,
-            foreign_readers: vec![],
-        };
-        Farm {
-            name: spec.name.clone(),
-            directory: Default::default(),
-            state: FarmState::Deployed,
-            spec,
-            recorded: Some(facts),
-            last_workflow: None,
-            created_at: at,
-            updated_at: at,
-        }
     }
 }
 

@@ -8,7 +8,8 @@ use futures::TryStreamExt as _;
 use uuid::Uuid;
 
 use crate::StepError;
-use crate::steps::gmsa::CLASS;
+use crate::steps::contain::accounts;
+use crate::steps::ways::domain_of;
 
 const ATTRIBUTES: [&str; 3] = ["objectSid", "sAMAccountName", "msDS-ManagedPasswordId"];
 /// Accounts without a key id of which a person hears the name.
@@ -55,12 +56,8 @@ impl Swept {
 
 /// Page by page.
 pub async fn sweep(dc: &dyn DirectoryRead, key: Uuid) -> Result<Swept, StepError> {
-    let root = match dc.known_root_dse() {
-        Some(root) => root,
-        None => std::sync::Arc::new(dc.root_dse().await?),
-    };
-    let filter = format!("(objectClass={CLASS})");
-    let search = Search::new(&root.default_naming_context, Scope::Subtree, filter, &ATTRIBUTES);
+    let domain = domain_of(dc).await?;
+    let search = Search::new(&domain, Scope::Subtree, accounts::all(), &ATTRIBUTES);
     let mut swept = Swept::default();
     let mut pages = dc.pages(&search);
     while let Some(page) = pages.try_next().await? {
