@@ -83,6 +83,13 @@ pub struct Verified {
     pub detail: String,
 }
 
+impl Refused {
+    pub(crate) fn of(change: &Change, error: &StepError) -> Self {
+        let passing = matches!(error, StepError::Retry { .. } | StepError::ReadAgain(_));
+        Self { change: change.clone(), problem: error.problem().clone(), passing }
+    }
+}
+
 /// One step of a runbook.
 #[async_trait]
 pub trait Step: Send + Sync + 'static {
