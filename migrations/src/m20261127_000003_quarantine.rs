@@ -13,11 +13,13 @@ enum Tables {
     QuarantineDenials,
 }
 
-const INDEXES: [&str; 3] = [
+const INDEXES: [&str; 4] = [
     "create index workflows_parent on workflows (parent, id) where parent is not null",
     "create index workflows_preempted on workflows (preempted_by) where preempted_by is not null",
     // One open quarantine of a host at a time; those that ended stay as history.
     "create unique index quarantine_open on quarantine (directory_key, host_sid) where released_at is null",
+    // The order in which the relay takes events.
+    "create index outbox_urgent_first on outbox ((lane <> 'urgent'), id)",
 ];
 
 #[async_trait::async_trait]
@@ -41,7 +43,7 @@ impl MigrationTrait for Migration {
         for table in [Tables::QuarantineDenials, Tables::Quarantine] {
             manager.drop_table(Table::drop().table(table).to_owned()).await?;
         }
-        for index in ["workflows_parent", "workflows_preempted"] {
+        for index in ["workflows_parent", "workflows_preempted", "outbox_urgent_first"] {
             manager.get_connection().execute_unprepared(&format!("drop index {index}")).await?;
         }
         for column in ["parent", "preempted_by", "replan"] {

@@ -3,8 +3,8 @@
 use std::future::Future;
 
 use sea_orm::{
-    ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::LockBehavior,
-    sea_query::LockType,
+    ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{Expr, LockBehavior, LockType},
 };
 use tracing::instrument;
 use uuid::Uuid;
@@ -15,7 +15,7 @@ use crate::store::timed;
 use crate::{OutboxDepth, OutboxRow, Store, StoreError};
 
 impl Store {
-    /// Hands up to `limit` rows, oldest first, to `publish` and deletes those whose ids come back.
+    /// Hands up to `limit` rows, urgent ones first and then the oldest, to `publish` and deletes those whose ids come back.
     /// How many were confirmed.
     ///
     /// A row may be published twice (when its deletion fails), never be lost. On PostgreSQL the
@@ -27,7 +27,10 @@ impl Store {
         F: FnOnce(Vec<OutboxRow>) -> Fut + Send,
         Fut: Future<Output = Vec<Uuid>> + Send,
     {
-        let select = Entity::find().order_by_asc(Column::Id).limit(u64::from(limit));
+        // A containment does not wait behind ten thousand deploys. In the words of the index.
+        let urgent_first = Expr::cust("lane <> 'urgent'");
+        let select =
+            Entity::find().order_by_asc(urgent_first).order_by_asc(Column::Id).limit(u64::from(limit));
         if self.is_postgresql() {
             let tx = self.begin().await?;
             let rows = select.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked).all(&tx).await?;

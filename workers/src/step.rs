@@ -84,7 +84,7 @@ pub struct Verified {
 }
 
 impl Refused {
-    pub(crate) fn of(change: &Change, error: StepError) -> Self {
+    pub(crate) fn of(change: &Change, error: &StepError) -> Self {
         let passing = matches!(error, StepError::Retry { .. } | StepError::ReadAgain(_));
         Self { change: change.clone(), problem: error.problem().clone(), passing }
     }

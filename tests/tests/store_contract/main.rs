@@ -96,6 +96,7 @@ on_both_databases! {
     deciding::acknowledgements_are_all_or_nothing,
     deciding::words_about_twenty_hosts_at_once_are_all_kept,
     outbox::the_relay_deletes_what_was_confirmed_and_nothing_else,
+    outbox::an_urgent_event_does_not_wait_behind_the_others,
     outbox::two_relays_share_the_work,
     outbox::a_relay_that_is_dropped_loses_nothing,
     outbox::a_written_event_wakes_the_relay,

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use domain::Lane;
 use futures::future::join_all;
-use store::{OutboxDepth, OutboxRow};
+use store::{NewWorkflow, OutboxDepth, OutboxRow};
 use tokio::sync::oneshot;
 
 use crate::kit::*;
@@ -32,6 +33,21 @@ pub async fn the_relay_deletes_what_was_confirmed_and_nothing_else(world: World)
     assert_eq!(world.events().await.len(), 3);
     let nothing = async |_: Vec<OutboxRow>| panic!("there is nothing to publish");
     assert_eq!(world.store.relay(3, nothing).await.expect("relayed"), 0);
+}
+
+pub async fn an_urgent_event_does_not_wait_behind_the_others(world: World) {
+    for n in 0..5 {
+        world.check(n).await;
+    }
+    let urgent = NewWorkflow { lane: Lane::Urgent, ..check(9) };
+    world.submit(urgent).await;
+    let mut seen = Vec::new();
+    let publish = async |rows: Vec<OutboxRow>| {
+        seen.extend(rows.iter().map(|row| row.lane));
+        Vec::new()
+    };
+    world.store.relay(2, publish).await.expect("relayed");
+    assert_eq!(seen, [Lane::Urgent, Lane::Checks]);
 }
 
 pub async fn two_relays_share_the_work(world: World) {

@@ -40,30 +40,14 @@ pub struct Carried {
     pub refused: Vec<Refused>,
 }
 
-/// What a refusal means for the changes behind it on the same DC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Refusal {
-    Stops,
-    /// They stand each for itself.
-    IsNoted,
-}
-
 /// Carries changes out: those for one DC in order, up to the first that fails, those for different
 /// DCs side by side, so that one which fails or does not answer holds up none of the others.
 ///
+/// Of `independent` changes, one that is refused, or whose DC is away, stops none of those that
+/// follow either. Only a write without an answer does: it has to be read before anything is sent again.
+///
 /// The one place where a plan's writes leave: a quarantined host is let in by none of them.
-pub async fn carry_out(cx: &StepContext, changes: &[Change]) -> Carried {
-    carry(cx, changes, Refusal::Stops).await
-}
-
-/// Carries out changes that stand each for itself: one that is refused stops none of the others.
-/// Only a write without an answer does, on its DC, since it has to be read before anything is sent
-/// there again.
-pub async fn carry_out_each(cx: &StepContext, changes: &[Change]) -> Carried {
-    carry(cx, changes, Refusal::IsNoted).await
-}
-
-async fn carry(cx: &StepContext, changes: &[Change], refusal: Refusal) -> Carried {
+pub async fn carry_out(cx: &StepContext, changes: &[Change], independent: bool) -> Carried {
     if let Err(error) = guard::check(cx, changes).await {
         return Carried { stopped: Some(error), ..Carried::default() };
     }
@@ -72,7 +56,8 @@ async fn carry(cx: &StepContext, changes: &[Change], refusal: Refusal) -> Carrie
         false => None,
     };
     let shares = by_dc(changes, |change| named(change.dc.as_deref(), pinned));
-    let carried = join_all(shares.into_iter().map(|(dc, share)| carry_share(cx, dc, share, refusal))).await;
+    let shares = shares.into_iter().map(|(dc, share)| carry_share(cx, dc, share, independent));
+    let carried = join_all(shares).await;
     let mut all = Carried::default();
     let mut reasons = Vec::new();
     for share in carried {
@@ -118,14 +103,14 @@ async fn carry_share(
     cx: &StepContext,
     name: Option<&str>,
     changes: Vec<&Change>,
-    refusal: Refusal,
+    independent: bool,
 ) -> Carried {
     let mut carried = Carried::default();
     let dc = match reach(cx, name).await {
         Ok(dc) => dc,
-        Err(error) if refusal == Refusal::IsNoted => {
-            let refused = changes.into_iter().map(|change| Refused::of(change, error.clone()));
-            return Carried { refused: refused.collect(), ..carried };
+        Err(error) if independent => {
+            carried.refused = changes.into_iter().map(|change| Refused::of(change, &error)).collect();
+            return carried;
         }
         Err(error) => return Carried { stopped: Some(error), ..carried },
     };
@@ -142,8 +127,8 @@ async fn carry_share(
         match send(dc.as_ref(), change).await {
             Ok(()) if at_once => sent.push(acknowledged(cx, dc.dc(), change)),
             Ok(()) => carried.writes.push(identified(dc.as_ref(), acknowledged(cx, dc.dc(), change)).await),
-            Err(error) if refusal == Refusal::IsNoted && !error.outcome_unknown() => {
-                carried.refused.push(Refused::of(change, error.into()));
+            Err(error) if independent && !error.outcome_unknown() => {
+                carried.refused.push(Refused::of(change, &error.into()));
             }
             Err(error) => {
                 carried.unknown.extend(error.outcome_unknown().then(|| change.clone()));
