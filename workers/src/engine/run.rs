@@ -279,6 +279,7 @@ impl Run<'_> {
         if step.is_approval() && self.cx.mode == Mode::Apply {
             return self.approve(record).await;
         }
+        self.cx.set_refused(Vec::new());
         let plan = step.assess(&self.cx).await?;
         if self.cx.mode == Mode::Plan || plan.skipped {
             self.conclude_unwritten(record, plan);
@@ -334,7 +335,11 @@ impl Run<'_> {
         record.intent = intent_of(intended, &dc, at);
         record.detail = Some(plan.detail.clone());
         self.commit_intent(record, stays.then_some(dc.as_str())).await.map_err(Attempt::Stop)?;
-        let carried = execute::carry_out(&self.cx, &plan.changes).await;
+        let carried = match plan.independent {
+            true => execute::carry_out_each(&self.cx, &plan.changes).await,
+            false => execute::carry_out(&self.cx, &plan.changes).await,
+        };
+        self.cx.set_refused(carried.refused);
         record.outcome.get_or_insert_default().writes.extend(carried.writes);
         // What was refused is not ours, whatever the directory shows later; only a write without
         // an answer stays in doubt.
