@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::Dn;
+use futures::stream::BoxStream;
 
 use crate::entry::{Entry, RootDse};
 use crate::error::{DirectoryError, DirectoryErrorKind, Refusal};
@@ -37,6 +38,9 @@ impl DirectoryRead for ReadOnly {
     }
     async fn search(&self, search: &Search) -> Result<Vec<Entry>, DirectoryError> {
         self.0.search(search).await
+    }
+    fn pages<'a>(&'a self, search: &'a Search) -> BoxStream<'a, Result<Vec<Entry>, DirectoryError>> {
+        self.0.pages(search)
     }
 }
 

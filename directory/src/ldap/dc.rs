@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::{Dn, Rdn};
 use futures::FutureExt;
+use futures::stream::BoxStream;
 use ldap3::adapters::{Adapter, EntriesOnly, PagedResults};
 use ldap3::{Ldap, LdapError, LdapResult, Mod};
 
@@ -26,20 +27,35 @@ type Result<T> = std::result::Result<T, DirectoryError>;
 const PAGE: i32 = 500;
 
 /// A search of many pages may take this many times the deadline of one answer.
-const SEARCH_PATIENCE: u32 = 10;
+pub(super) const SEARCH_PATIENCE: u32 = 10;
 
 /// One DC of a directory, reached through connections of its own pool.
 #[derive(Debug, Clone)]
 pub struct LdapDc {
-    pool: Arc<Pool>,
-    name: String,
+    pub(super) pool: Arc<Pool>,
+    pub(super) name: String,
     root: Arc<RootDse>,
 }
 
 /// Why an operation did not succeed.
-enum Failure {
+pub(super) enum Failure {
     Client(LdapError),
     Kind(DirectoryErrorKind),
+}
+impl Failure {
+    /// The request was never sent.
+    fn never_left(&self) -> bool {
+        matches!(self, Self::Client(LdapError::OpSend { .. }))
+    }
+
+    /// The connection had died, or died meanwhile.
+    pub(super) fn is_dead(&self) -> bool {
+        let gone = matches!(
+            self,
+            Self::Client(LdapError::ResultRecv { .. } | LdapError::EndOfStream | LdapError::Io { .. })
+        );
+        gone || self.never_left()
+    }
 }
 impl From<LdapError> for Failure {
     fn from(error: LdapError) -> Self {
@@ -49,8 +65,8 @@ impl From<LdapError> for Failure {
 
 /// What is asked of the wire.
 #[derive(Clone)]
-struct Query {
-    base: String,
+pub(super) struct Query {
+    pub(super) base: String,
     scope: ldap3::Scope,
     filter: String,
     attributes: Vec<String>,
@@ -61,11 +77,11 @@ impl LdapDc {
         Self { pool, name, root }
     }
 
-    fn timeout(&self) -> Duration {
+    pub(super) fn timeout(&self) -> Duration {
         self.pool.connector.options.operation_timeout
     }
 
-    fn error(&self, operation: &str, kind: DirectoryErrorKind) -> DirectoryError {
+    pub(super) fn error(&self, operation: &str, kind: DirectoryErrorKind) -> DirectoryError {
         DirectoryError::new(&self.name, operation, kind)
     }
 
@@ -88,34 +104,39 @@ impl LdapDc {
         let mut again = true;
         loop {
             let lease = self.pool.lease().await?;
-            let running = AssertUnwindSafe(work(lease.connection.ldap.clone())).catch_unwind();
-            let failure = match tokio::time::timeout(limit, running).await {
-                Ok(Ok(Ok(value))) => return Ok(value),
-                Ok(Ok(Err(failure))) => failure,
-                // ldap3 panics in the caller's task on answers that it cannot read.
-                Ok(Err(_)) => Failure::Kind(match reads {
-                    true => DirectoryErrorKind::Malformed("the client could not read it".to_owned()),
-                    false => DirectoryErrorKind::NoAnswer("the client could not read the answer".to_owned()),
-                }),
-                Err(_) => Failure::Kind(DirectoryErrorKind::NoAnswer("the deadline passed".to_owned())),
+            let failure = match self.attempt(limit, reads, work(lease.connection.ldap.clone())).await {
+                Ok(value) => return Ok(value),
+                Err(failure) => failure,
             };
-            let (never_left, dead) = match &failure {
-                Failure::Client(LdapError::OpSend { .. }) => (true, true),
-                Failure::Client(
-                    LdapError::ResultRecv { .. } | LdapError::EndOfStream | LdapError::Io { .. },
-                ) => (false, true),
-                _ => (false, false),
-            };
+            let harmless = failure.never_left() || (reads && failure.is_dead());
             let kind = self.settle(failure, &lease).await;
-            if !(again && (never_left || (reads && dead))) {
+            if !(again && harmless) {
                 return Err(self.error(operation, kind));
             }
             again = false;
         }
     }
 
+    /// Runs `work` under a deadline.
+    pub(super) async fn attempt<T>(
+        &self,
+        limit: Duration,
+        reads: bool,
+        work: impl Future<Output = std::result::Result<T, Failure>>,
+    ) -> std::result::Result<T, Failure> {
+        match tokio::time::timeout(limit, AssertUnwindSafe(work).catch_unwind()).await {
+            Ok(Ok(outcome)) => outcome,
+            // ldap3 panics in the caller's task on answers that it cannot read.
+            Ok(Err(_)) => Err(Failure::Kind(match reads {
+                true => DirectoryErrorKind::Malformed("the client could not read it".to_owned()),
+                false => DirectoryErrorKind::NoAnswer("the client could not read the answer".to_owned()),
+            })),
+            Err(_) => Err(Failure::Kind(DirectoryErrorKind::NoAnswer("the deadline passed".to_owned()))),
+        }
+    }
+
     /// The failure in the port's terms; a connection that gave no answer is not used again.
-    async fn settle(&self, failure: Failure, lease: &Lease<'_>) -> DirectoryErrorKind {
+    pub(super) async fn settle(&self, failure: Failure, lease: &Lease<'_>) -> DirectoryErrorKind {
         let kind = match failure {
             Failure::Kind(kind) => kind,
             Failure::Client(LdapError::FilterParsing) => DirectoryErrorKind::Refused(Refusal::Configuration(
@@ -131,6 +152,32 @@ impl LdapDc {
             lease.discard().await;
         }
         kind
+    }
+
+    /// A search in the terms of the wire, with its name for errors; refused where it asks for what we
+    /// never read.
+    pub(super) fn asked(&self, search: &Search) -> Result<(String, Query)> {
+        let operation = format!("search {} for {}", search.base, shortened(&search.filter));
+        guard::check_filter(&search.filter).map_err(self.refused(&operation))?;
+        guard::check_attributes(search.attributes.iter().map(String::as_str))
+            .map_err(self.refused(&operation))?;
+        let query = Query {
+            base: search.base.to_string(),
+            scope: match search.scope {
+                Scope::Base => ldap3::Scope::Base,
+                Scope::One => ldap3::Scope::OneLevel,
+                Scope::Subtree => ldap3::Scope::Subtree,
+            },
+            filter: search.filter.clone(),
+            attributes: search.attributes.clone(),
+        };
+        Ok((operation, query))
+    }
+
+    /// What came, understood.
+    pub(super) fn entries(&self, operation: &str, entries: Vec<RawEntry>) -> Result<Vec<Entry>> {
+        let entries = entries.into_iter().map(RawEntry::into_entry).collect::<std::result::Result<_, _>>();
+        entries.map_err(|text| self.error(operation, DirectoryErrorKind::Malformed(text)))
     }
 
     /// Entries of a query, complete.
@@ -169,12 +216,22 @@ async fn complete_search(
     timeout: Duration,
 ) -> std::result::Result<Vec<RawEntry>, Failure> {
     let mut entries = one_search(ldap.clone(), query, timeout).await?;
-    for entry in &mut entries {
+    complete_ranges(&ldap, &mut entries, timeout).await?;
+    Ok(entries)
+}
+
+/// Reads the rest of every attribute that came in part.
+pub(super) async fn complete_ranges(
+    ldap: &Ldap,
+    entries: &mut [RawEntry],
+    timeout: Duration,
+) -> std::result::Result<(), Failure> {
+    for entry in entries {
         for (attribute, next) in std::mem::take(&mut entry.ranges) {
-            read_on(&ldap, entry, &attribute, next, timeout).await?;
+            read_on(ldap, entry, &attribute, next, timeout).await?;
         }
     }
-    Ok(entries)
+    Ok(())
 }
 
 /// Reads the rest of an attribute that came in part.
@@ -206,17 +263,30 @@ async fn read_on(
 
 const ANY: &str = "(objectClass=*)";
 
+type Adapters = Vec<Box<dyn Adapter<'static, String, Vec<String>>>>;
+
 /// Every page of one search, referrals left out.
 async fn one_search(
-    mut ldap: Ldap,
+    ldap: Ldap,
     query: Query,
     timeout: Duration,
 ) -> std::result::Result<Vec<RawEntry>, Failure> {
-    let mut adapters: Vec<Box<dyn Adapter<'static, String, Vec<String>>>> =
-        vec![Box::new(EntriesOnly::new())];
+    let mut paging: Adapters = Vec::new();
     if query.scope != ldap3::Scope::Base {
-        adapters.push(Box::new(PagedResults::new(PAGE)));
+        paging.push(Box::new(PagedResults::new(PAGE)));
     }
+    Ok(one_answer(ldap, paging, query, timeout).await?.0)
+}
+
+/// The entries of an answer, referrals left out, and how it ended: well.
+pub(super) async fn one_answer(
+    mut ldap: Ldap,
+    more: Adapters,
+    query: Query,
+    timeout: Duration,
+) -> std::result::Result<(Vec<RawEntry>, LdapResult), Failure> {
+    let mut adapters: Adapters = vec![Box::new(EntriesOnly::new())];
+    adapters.extend(more);
     let mut stream = ldap
         .with_timeout(timeout)
         .streaming_search_with(adapters, &query.base, query.scope, &query.filter, query.attributes)
@@ -228,8 +298,11 @@ async fn one_search(
         entries.push(entry);
     }
     // The pages end quietly on an error; only the final result tells.
-    judge(stream.finish().await)?;
-    Ok(entries)
+    let end = stream.finish().await;
+    match end.rc {
+        0 => Ok((entries, end)),
+        _ => Err(Failure::Kind(diagnostic::refusal(&end))),
+    }
 }
 
 /// A filter as an error message shows it: those of many SPNs run over pages.
@@ -335,27 +408,16 @@ impl DirectoryRead for LdapDc {
     }
 
     async fn search(&self, search: &Search) -> Result<Vec<Entry>> {
-        let operation = format!("search {} for {}", search.base, shortened(&search.filter));
-        guard::check_filter(&search.filter).map_err(self.refused(&operation))?;
-        guard::check_attributes(search.attributes.iter().map(String::as_str))
-            .map_err(self.refused(&operation))?;
-        let query = Query {
-            base: search.base.to_string(),
-            scope: match search.scope {
-                Scope::Base => ldap3::Scope::Base,
-                Scope::One => ldap3::Scope::OneLevel,
-                Scope::Subtree => ldap3::Scope::Subtree,
-            },
-            filter: search.filter.clone(),
-            attributes: search.attributes.clone(),
-        };
+        let (operation, query) = self.asked(search)?;
         observe("search", &self.name, &query.base.clone(), async {
             let entries = self.query(&operation, query).await?;
-            let entries =
-                entries.into_iter().map(RawEntry::into_entry).collect::<std::result::Result<_, _>>();
-            entries.map_err(|text| self.error(&operation, DirectoryErrorKind::Malformed(text)))
+            self.entries(&operation, entries)
         })
         .await
+    }
+
+    fn pages<'a>(&'a self, search: &'a Search) -> BoxStream<'a, Result<Vec<Entry>>> {
+        self.page_stream(search)
     }
 }
 

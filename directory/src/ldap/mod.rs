@@ -21,6 +21,7 @@ mod guard;
 mod login;
 mod observe;
 mod options;
+mod pages;
 mod pool;
 mod probe;
 mod servers;

@@ -8,6 +8,7 @@
 mod access;
 mod ace;
 mod acl;
+mod denials;
 mod descriptor;
 mod readers;
 

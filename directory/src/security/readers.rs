@@ -11,7 +11,7 @@ use super::descriptor::{Dacl, DescriptorError, SecurityDescriptor};
 
 /// The value of msDS-GroupMSAMembership. Whoever may write it can let himself read the password.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReaderDescriptor(SecurityDescriptor);
+pub struct ReaderDescriptor(pub(super) SecurityDescriptor);
 
 /// One entry of the list, as far as it is about reading.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +90,7 @@ impl ReaderDescriptor {
 
     /// The list, made if there was none without changing what it meant: a NULL list let everyone
     /// read, and becomes an entry that says so.
-    fn list(&mut self) -> &mut Vec<Ace> {
+    pub(super) fn list(&mut self) -> &mut Vec<Ace> {
         let everyone = Sid::new(1, vec![0]).filter(|_| self.0.dacl() == Dacl::Null);
         self.0.control |= SecurityDescriptor::DACL_PRESENT;
         let made = || Acl::new(everyone.map(|sid| Ace::allow(FULL_CONTROL, sid)).into_iter().collect());
@@ -106,19 +106,6 @@ impl ReaderDescriptor {
         }
         let at = aces.iter().position(|ace| ace.flags & INHERITED != 0).unwrap_or(aces.len());
         aces.insert(at, Ace::allow(FULL_CONTROL, sid.clone()));
-        true
-    }
-
-    /// Keeps `sid` from reading: `(D;;RP;;;SID)` at the head, where nothing can allow before it.
-    /// Nothing re-sorts what is written, and a DC walks the order given, so a deny entry further
-    /// down may mean nothing; one among the leading deny entries is enough and stays where it is.
-    pub fn deny(&mut self, sid: &Sid) -> bool {
-        let aces = self.list();
-        let leading = aces.iter().take_while(|ace| !may_allow(ace));
-        if leading.into_iter().any(|ace| ace.decides(Effect::Deny, READ_PROPERTY, sid)) {
-            return false;
-        }
-        aces.insert(0, Ace::deny(READ_PROPERTY, sid.clone()));
         true
     }
 
@@ -150,12 +137,7 @@ impl ReaderDescriptor {
         }
     }
 
-    /// Takes back what [`Self::deny`] did.
-    pub fn lift_denial(&mut self, sid: &Sid) -> bool {
-        self.drop_entries(Effect::Deny, sid)
-    }
-
-    fn drop_entries(&mut self, effect: Effect, sid: &Sid) -> bool {
+    pub(super) fn drop_entries(&mut self, effect: Effect, sid: &Sid) -> bool {
         let Some(acl) = &mut self.0.dacl else { return false };
         let before = acl.aces.len();
         acl.aces.retain(|ace| !ace.decides(effect, READ_PROPERTY, sid));
@@ -196,7 +178,7 @@ impl ReaderDescriptor {
 }
 
 /// Whether an entry could let someone read; a deny entry behind it might come too late.
-fn may_allow(ace: &Ace) -> bool {
+pub(super) fn may_allow(ace: &Ace) -> bool {
     ace.deciding(READ_PROPERTY).is_some_and(|access| access.effect == Effect::Allow)
 }
 

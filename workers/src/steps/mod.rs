@@ -21,6 +21,7 @@ pub mod on_hosts;
 pub mod outputs;
 pub mod preflight;
 pub mod principals;
+pub mod quarantine;
 pub mod replace;
 pub mod retire;
 pub mod switch_readers;

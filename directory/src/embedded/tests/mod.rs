@@ -5,6 +5,7 @@ mod adapter;
 mod client;
 mod faults;
 mod limits;
+mod paging;
 mod protocol;
 mod rules;
 mod scale;
