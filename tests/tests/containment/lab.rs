@@ -222,6 +222,7 @@ async fn a_computer_that_we_may_not_disable_is_denied_all_the_same() {
     let host = there.host("CN=Computers,DC=contoso,DC=com");
     let me = sid(there.dc.as_ref(), &dn(&host.dn)).await;
     let name = there.wild(&me).await;
+    assert!(there.lab.host_reads_password(&host.name, &name).expect("an answer"), "before");
     let told = there.contain(json!({ "host": host.name })).await;
     assert!(!there.lab.host_reads_password(&host.name, &name).expect("an answer"));
     assert_eq!(told.host.computer, ComputerState::StillEnabled);
