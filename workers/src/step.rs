@@ -84,9 +84,12 @@ pub struct Verified {
 }
 
 impl Refused {
-    pub(crate) fn of(change: &Change, error: &StepError) -> Self {
+    /// Each of `changes` for the same reason.
+    pub(crate) fn all(changes: &[&Change], error: &StepError) -> Vec<Self> {
         let passing = matches!(error, StepError::Retry { .. } | StepError::ReadAgain(_));
-        Self { change: change.clone(), problem: error.problem().clone(), passing }
+        let refused =
+            |change: &&Change| Self { change: (*change).clone(), problem: error.problem().clone(), passing };
+        changes.iter().map(refused).collect()
     }
 }
 
@@ -100,11 +103,6 @@ pub trait Step: Send + Sync + 'static {
 
     /// The engine rehearses the steps that follow and waits for approval of their plan.
     fn is_approval(&self) -> bool {
-        false
-    }
-
-    /// Of an approval: it is asked for even where nothing would be written after it.
-    fn approves_anything(&self) -> bool {
         false
     }
 
@@ -130,7 +128,6 @@ pub trait Step: Send + Sync + 'static {
 pub trait DynStep: Send + Sync + 'static {
     fn name(&self) -> &'static str;
     fn is_approval(&self) -> bool;
-    fn approves_anything(&self) -> bool;
     fn is_kept(&self) -> bool;
     /// `check`, then `plan`.
     async fn assess(&self, cx: &StepContext) -> Result<StepPlan, StepError>;
@@ -146,10 +143,6 @@ impl<S: Step> DynStep for S {
 
     fn is_approval(&self) -> bool {
         Step::is_approval(self)
-    }
-
-    fn approves_anything(&self) -> bool {
-        Step::approves_anything(self)
     }
 
     fn is_kept(&self) -> bool {
