@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use directory::{Directory, DirectoryWrite, ReadOnly};
 use domain::farm::HostActionsSpec;
-use domain::{DirectoryName, ErrorCode, FarmName, FarmSpec, Mode, Problem, Sid, WorkflowId, Write};
+use domain::{
+    DirectoryName, ErrorCode, FarmName, FarmSpec, Mode, Problem, Sid, WorkflowId, WorkflowKind, Write,
+};
 use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -37,6 +39,7 @@ pub struct StepContext {
     records: Option<Arc<dyn Records>>,
     requested_by: String,
     reason: Option<String>,
+    kind: Option<WorkflowKind>,
     memo: Value,
     written: Vec<Write>,
     refused: Vec<Refused>,
@@ -72,6 +75,7 @@ impl StepContext {
             records,
             requested_by: String::new(),
             reason: None,
+            kind: None,
             sharing_group,
             memo,
             written,
@@ -107,6 +111,17 @@ impl StepContext {
     pub fn asked_by(mut self, requested_by: &str, reason: Option<&str>) -> Self {
         (self.requested_by, self.reason) = (requested_by.to_owned(), reason.map(str::to_owned));
         self
+    }
+
+    /// Tells the context which kind of workflow it is.
+    #[must_use]
+    pub fn of_kind(mut self, kind: WorkflowKind) -> Self {
+        self.kind = Some(kind);
+        self
+    }
+
+    pub fn kind(&self) -> Option<&WorkflowKind> {
+        self.kind.as_ref()
     }
 
     pub fn requested_by(&self) -> &str {
@@ -154,6 +169,7 @@ impl StepContext {
             records: self.records.clone(),
             requested_by: self.requested_by.clone(),
             reason: self.reason.clone(),
+            kind: self.kind.clone(),
             lease: self.lease.clone(),
             ..cx
         }

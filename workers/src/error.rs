@@ -59,6 +59,42 @@ impl StepError {
         }
     }
 
+    /// Of several that came at once the one that leaves the least to go on with, which then tells
+    /// of the others too; the first of equals.
+    pub fn worst(errors: impl IntoIterator<Item = Self>) -> Option<Self> {
+        let mut errors: Vec<_> = errors.into_iter().collect();
+        let worst = (0..errors.len()).rev().max_by_key(|index| errors[*index].severity())?;
+        let mut worst = errors.remove(worst);
+        for other in errors {
+            let message = &mut worst.problem_mut().message;
+            if !message.contains(&other.problem().message) {
+                message.push_str("; also: ");
+                message.push_str(&other.problem().message);
+            }
+        }
+        Some(worst)
+    }
+
+    fn severity(&self) -> u8 {
+        match self {
+            Self::ReadAgain(_) => 0,
+            Self::Retry { .. } => 1,
+            Self::Wait(_) => 2,
+            Self::Park(_) => 3,
+            Self::Fail(_) => 4,
+        }
+    }
+
+    fn problem_mut(&mut self) -> &mut Problem {
+        match self {
+            Self::Wait(wait) => &mut wait.problem,
+            Self::Retry { problem, .. }
+            | Self::ReadAgain(problem)
+            | Self::Park(problem)
+            | Self::Fail(problem) => problem,
+        }
+    }
+
     pub fn problem(&self) -> &Problem {
         match self {
             Self::Wait(wait) => &wait.problem,
@@ -78,5 +114,28 @@ impl From<DirectoryError> for StepError {
             Decision::Park(problem) => Self::Park(problem),
             Decision::Fail(problem) => Self::Fail(problem),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(message: &str) -> Problem {
+        Problem::new(ErrorCode::DirectoryBusy, message, "wait")
+    }
+
+    #[test]
+    fn the_worst_of_several_decides_and_tells_of_the_others() {
+        let errors = [
+            StepError::ReadAgain(problem("dc1 gave no answer")),
+            StepError::Fail(problem("dc2 refused")),
+            StepError::Retry { after: Duration::from_secs(5), problem: problem("dc3 is away") },
+            StepError::Fail(problem("dc4 refused")),
+            StepError::ReadAgain(problem("dc1 gave no answer")),
+        ];
+        let told = "dc2 refused; also: dc1 gave no answer; also: dc3 is away; also: dc4 refused";
+        assert_eq!(StepError::worst(errors), Some(StepError::Fail(problem(told))));
+        assert_eq!(StepError::worst([]), None);
     }
 }

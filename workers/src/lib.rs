@@ -10,6 +10,7 @@ pub mod engine;
 pub mod environment;
 pub mod error;
 pub mod hosts;
+pub mod quarantine;
 pub mod records;
 pub mod registry;
 pub mod runbook;

@@ -18,10 +18,14 @@ pub fn text(plan: Option<&Plan>) -> String {
 pub fn rows_of(plan: Option<&Plan>) -> String {
     let changes = plan.map(|plan| plan.changes.as_slice()).unwrap_or_default();
     let hosts = plan.map(|plan| plan.host_actions.as_slice()).unwrap_or_default();
-    let mut table = table(&["DN", "operation", "attribute", "before → after"]);
+    let named = changes.iter().any(|change| change.dc.is_some());
+    let dc: &[&str] = if named { &["DC"] } else { &[] };
+    let mut table = table(&[dc, &["DN", "operation", "attribute", "before → after"]].concat());
     for change in changes {
+        // Without a name of its own: the DC that the workflow stays on.
+        let dc = named.then(|| change.dc.clone().unwrap_or_default());
         for row in rows(change) {
-            table.add_row(row);
+            table.add_row(dc.iter().cloned().chain(row));
         }
     }
     let attributes: usize = changes.iter().map(|change| change.attributes.len()).sum();
@@ -116,6 +120,16 @@ mod tests {
             vec![],
         );
         insta::assert_snapshot!(text(Some(&plan)));
+    }
+
+    #[test]
+    fn a_change_for_a_dc_of_its_own_is_shown_with_it() {
+        let dn = Dn::parse("CN=ITFarm1,DC=x").expect("valid");
+        let deny = AttributeValue::bytes(vec![1], "deny Host2");
+        let change = Change::modify(dn, vec![AttributeChange::set("readers", vec![], vec![deny])]);
+        let changes =
+            vec![change.clone().at("dc1.contoso.com"), change.clone().at("dc2.contoso.com"), change];
+        insta::assert_snapshot!(rows_of(Some(&Plan::new(changes, vec![]))));
     }
 
     #[test]

@@ -4,10 +4,11 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use domain::step::Intent;
 use domain::{
-    ChangeKind, ErrorCode, FarmName, HostTask, Mode, Plan, Problem, StepEvent, StepOutcome, StepRecord,
-    StepState, Wait, WaitReason, Workflow, WorkflowEvent,
+    Change, ChangeKind, ErrorCode, FarmName, HostTask, Mode, Plan, Problem, StepEvent, StepOutcome,
+    StepRecord, StepState, Wait, WaitReason, Workflow, WorkflowEvent,
 };
 use futures::FutureExt as _;
 use store::{Claimed, Committed, Control, Farm, Finish, JournalEntry, StoreError, WorkflowChange};
@@ -100,6 +101,7 @@ async fn drive(shared: &Shared, claimed: Claimed, lease: Lease) -> Result<(), St
         claimed.pinned_dc.clone(),
     )
     .under(lease.clone())
+    .of_kind(workflow.kind.clone())
     .about(workflow.farm.clone())
     .among(Arc::new(shared.store.clone()))
     .asked_by(&workflow.requested_by, workflow.reason.as_deref())
@@ -271,7 +273,8 @@ impl Run<'_> {
 
     /// check → plan → intent → apply → verify.
     async fn ensure(&mut self, step: &dyn DynStep, record: &mut StepRecord) -> Result<(), Attempt> {
-        self.resolve(record).await?;
+        // The step asks the DCs that it names by itself.
+        let _in_doubt = self.resolve(record).await?;
         hosts::ask_failed_again(record);
         if step.is_approval() && self.cx.mode == Mode::Apply {
             return self.approve(step, record).await;
@@ -299,27 +302,39 @@ impl Run<'_> {
     }
 
     /// After a crash or a lost answer: which of the intended writes are in effect? Those are ours.
-    /// The record changes only after the last await: an attempt can be cut short at any of them.
-    pub(super) async fn resolve(&self, record: &mut StepRecord) -> Result<(), StepError> {
-        let Some(intent) = &record.intent else { return Ok(()) };
+    /// What stays in doubt because a DC of its own cannot be asked stays in the intent; the answer
+    /// says why. The record changes only after the last await: an attempt can be cut short at any.
+    pub(super) async fn resolve(&self, record: &mut StepRecord) -> Result<Option<StepError>, StepError> {
+        let Some(intent) = &record.intent else { return Ok(None) };
         let found = execute::in_effect(&self.cx, intent).await?;
         let outcome = record.outcome.get_or_insert_default();
-        for write in found {
+        for write in found.writes {
             if !outcome.writes.iter().any(|known| known.change == write.change) {
                 outcome.writes.push(write);
             }
         }
-        record.intent = None;
-        Ok(())
+        record.intent = intent_of(found.in_doubt, &intent.dc, intent.at);
+        Ok(found.trouble)
     }
 
     /// Makes the plan durable, then carries it out.
     async fn write(&mut self, record: &mut StepRecord, plan: &StepPlan) -> Result<(), Attempt> {
-        let dc = self.cx.dc().await?.dc().to_owned();
-        record.intent =
-            Some(Intent { dc: dc.clone(), changes: plan.changes.clone(), at: self.shared.clock.now() });
+        // A plan that names all its DCs does not tie the workflow to one, which might be the next to
+        // go away.
+        let stays = plan.changes.iter().any(|change| change.dc.is_none());
+        let dc = match (stays, self.pinned) {
+            (true, _) => self.cx.dc().await?.dc().to_owned(),
+            (false, true) => self.stays_on(),
+            (false, false) => String::new(),
+        };
+        let doubted = record.intent.take();
+        let at = doubted.as_ref().map_or_else(|| self.shared.clock.now(), |intent| intent.at);
+        let mut doubted = doubted.map(|intent| intent.changes).unwrap_or_default();
+        doubted.retain(|change| !plan.changes.contains(change));
+        let intended = doubted.iter().chain(&plan.changes).cloned().collect();
+        record.intent = intent_of(intended, &dc, at);
         record.detail = Some(plan.detail.clone());
-        self.commit_intent(record, &dc).await.map_err(Attempt::Stop)?;
+        self.commit_intent(record, stays.then_some(dc.as_str())).await.map_err(Attempt::Stop)?;
         let carried = match plan.independent {
             true => execute::carry_out_each(&self.cx, &plan.changes).await,
             false => execute::carry_out(&self.cx, &plan.changes).await,
@@ -328,8 +343,8 @@ impl Run<'_> {
         record.outcome.get_or_insert_default().writes.extend(carried.writes);
         // What was refused is not ours, whatever the directory shows later; only a write without
         // an answer stays in doubt.
-        record.intent =
-            carried.unknown.map(|change| Intent { dc, changes: vec![change], at: self.shared.clock.now() });
+        doubted.extend(carried.unknown);
+        record.intent = intent_of(doubted, &dc, at);
         let Some(error) = carried.stopped else { return Ok(()) };
         // Who has come as far as a deletion has waited for it; a right that is missing is no reason
         // to take all of it back.
@@ -337,16 +352,21 @@ impl Run<'_> {
         Err(Attempt::Failed(if deletes { error.or_park() } else { error }))
     }
 
-    /// The DC that the workflow stays on becomes durable with the first intent.
-    async fn commit_intent(&mut self, record: &StepRecord, dc: &str) -> Result<(), Stop> {
-        let pin = WorkflowChange::Pin { dc: dc.to_owned() };
-        if self.pinned {
+    /// By name, of a workflow that stays on one.
+    fn stays_on(&self) -> String {
+        let named = self.cx.pinned().or(self.claimed.pinned_dc.as_deref());
+        named.unwrap_or_default().to_owned()
+    }
+
+    /// The DC that the workflow stays on, if there is one, becomes durable with the first intent.
+    async fn commit_intent(&mut self, record: &StepRecord, dc: Option<&str>) -> Result<(), Stop> {
+        let Some(dc) = dc.filter(|_| !self.pinned) else {
             return self.commit(vec![record.clone()], WorkflowChange::None).await;
-        }
+        };
         if !self.begun {
             self.commit(Vec::new(), WorkflowChange::None).await?;
         }
-        self.commit(vec![record.clone()], pin).await?;
+        self.commit(vec![record.clone()], WorkflowChange::Pin { dc: dc.to_owned() }).await?;
         self.pinned = true;
         Ok(())
     }
@@ -508,6 +528,10 @@ impl Run<'_> {
             None => self.records.push(record),
         }
     }
+}
+
+fn intent_of(changes: Vec<Change>, dc: &str, at: DateTime<Utc>) -> Option<Intent> {
+    (!changes.is_empty()).then(|| Intent { dc: dc.to_owned(), changes, at })
 }
 
 /// How an attempt ended if not well.

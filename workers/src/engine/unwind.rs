@@ -108,7 +108,9 @@ async fn undo(
     step: &dyn crate::step::DynStep,
     record: &mut StepRecord,
 ) -> Result<(), StepError> {
-    run.resolve(record).await?;
+    if let Some(trouble) = run.resolve(record).await? {
+        return Err(trouble);
+    }
     if has_deleted([&*record]) {
         return Ok(());
     }

@@ -12,6 +12,7 @@ use super::find_farm::{self, FarmOutput};
 use super::gmsa::{self, Reader, Readers, Wanted};
 use super::outputs::{not_as_written, to_value};
 use super::preflight::{self, PreflightOutput};
+use super::quarantine;
 use crate::{Step, StepContext, StepError, StepPlan, Verified};
 
 pub const NAME: &str = "ensure-gmsa";
@@ -56,7 +57,7 @@ impl Step for EnsureGmsa {
     }
 
     async fn check(&self, cx: &StepContext) -> Result<Self::Observed, StepError> {
-        let wanted = wanted(cx)?;
+        let wanted = wanted_now(cx).await?;
         let found = read(cx.dc().await?.as_ref(), &wanted.dn).await?;
         Ok((wanted, found))
     }
@@ -73,6 +74,9 @@ impl Step for EnsureGmsa {
             let what = format!("{}: {}", wanted.dn, gmsa::differences_text(&differences));
             return Err(not_as_written(what));
         }
+        if let Some(sid) = found.sid("objectSid") {
+            quarantine::note_written(cx, &sid, &wanted.dn).await?;
+        }
         let made = !plan.changes.is_empty();
         let detail = match made {
             true => format!("{} was made and reads back as asked", wanted.dn),
@@ -80,6 +84,11 @@ impl Step for EnsureGmsa {
         };
         Ok(Verified { output: to_value(&output(&wanted, Some(&found)))?, detail })
     }
+}
+
+/// The same with the hosts that are under quarantine by now.
+pub(super) async fn wanted_now(cx: &StepContext) -> Result<Wanted, StepError> {
+    Ok(Wanted { contained: quarantine::contained(&cx.quarantined().await?), ..wanted(cx)? })
 }
 
 /// The account as this workflow wants it: the manifest with what earlier steps put out.
@@ -92,7 +101,8 @@ pub(super) fn wanted(cx: &StepContext) -> Result<Wanted, StepError> {
     // somebody's decision, which only a deploy asks about.
     let may_be_disabled = cx.output::<Option<FarmOutput>>(find_farm::NAME)?.is_some();
     let foreign = foreign_readers(cx);
-    Ok(Wanted { dn: preflight.account.dn, spec: spec.account, readers, foreign, may_be_disabled })
+    let contained = Vec::new();
+    Ok(Wanted { dn: preflight.account.dn, spec: spec.account, readers, foreign, contained, may_be_disabled })
 }
 
 /// Whom the account was imported with, and who stays.

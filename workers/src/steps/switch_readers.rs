@@ -65,7 +65,8 @@ impl Step for AdmitReaders {
         let wanted = match wanted(cx)? {
             Readers::Known(wanted) => wanted,
             pending @ Readers::Pending { .. } => {
-                let attribute = domain::AttributeChange::values(READERS, vec![pending.value()?], Vec::new());
+                let attribute =
+                    domain::AttributeChange::values(READERS, vec![pending.value(&[])?], Vec::new());
                 let change = Change::modify(found.dn.clone(), vec![attribute]);
                 let detail = format!("{}: {}", found.dn, pending.describe());
                 return Ok(StepPlan::new(vec![change], detail, to_value(&ReadersOutput { list: None })?));

@@ -1,13 +1,18 @@
 //! What the tests of the steps share: the guide's farm, and entries as a DC would answer.
 
+pub mod forest;
+pub mod records;
+
 use std::sync::Arc;
 
 use directory::preflight::{GroupScope, Principal, PrincipalKind, Rights};
 use directory::security::ReaderDescriptor;
-use directory::{Directories, Entry};
+use directory::{Directories, Directory, Entry};
 use domain::{Dn, FarmManifest, FarmSpec, ManualClock, Mode, Sid, SystemRng, WorkflowId};
 use serde_json::json;
 
+use self::forest::FakeForest;
+use self::records::FakeRecords;
 use super::ensure_group::GroupOutput;
 use super::find_farm::{FarmAccount, FarmOutput};
 use super::gmsa::{Reader, Readers, Wanted};
@@ -126,6 +131,7 @@ pub fn wanted() -> Wanted {
         spec: spec().account,
         readers: Readers::Known(vec![reader("ITFarmHosts", 1200)]),
         foreign: vec![],
+        contained: vec![],
         may_be_disabled: false,
     }
 }
@@ -152,6 +158,15 @@ pub fn account(other: &[(&str, Vec<Vec<u8>>)]) -> Entry {
     attributes.retain(|(name, _)| !other.iter().any(|(changed, _)| changed == name));
     attributes.extend(other.iter().filter(|(_, values)| !values.is_empty()).cloned());
     Entry::new(wanted().dn, attributes.into_iter().map(|(name, values)| (name.to_owned(), values)))
+}
+
+/// A context that writes to the DCs of a forest in memory, and keeps its records in memory.
+pub fn context_of(forest: &Arc<FakeForest>, records: &Arc<FakeRecords>) -> StepContext {
+    let known: Arc<dyn Directory> = forest.clone();
+    let environment = Environment { directories: Directories::new([known]), ..context().environment };
+    let id = WorkflowId::new(environment.clock.now(), &SystemRng);
+    StepContext::new(id, Default::default(), Mode::Apply, environment, serde_json::Value::Null, None)
+        .among(records.clone())
 }
 
 /// A dry run's context with the preflight output in it.

@@ -70,7 +70,7 @@ impl Step for VerifyEverywhere {
         if cx.mode == Mode::Plan {
             return Ok(None);
         }
-        every_dc(cx, &expected(cx)?).await.map(Some)
+        every_dc(cx, &expected(cx).await?).await.map(Some)
     }
 
     fn plan(&self, cx: &StepContext, observed: &Self::Observed) -> Result<StepPlan, StepError> {
@@ -96,10 +96,10 @@ fn differs(wanted: &Wanted, found: &Entry) -> Result<Option<String>, StepError> 
     Ok((!differences.is_empty()).then(|| gmsa::differences_text(&differences)))
 }
 
-fn expected(cx: &StepContext) -> Result<Expected, StepError> {
+async fn expected(cx: &StepContext) -> Result<Expected, StepError> {
     let PreflightOutput { domain, hosts, .. } = cx.output(preflight::NAME)?;
     Ok(Expected {
-        wanted: ensure_gmsa::wanted(cx)?,
+        wanted: ensure_gmsa::wanted_now(cx).await?,
         account_sid: cx.output::<AccountOutput>(ensure_gmsa::NAME)?.sid,
         domain,
         group: cx.output(ensure_group::NAME)?,

@@ -52,7 +52,7 @@ impl Step for VerifyUpdate {
         }
         let farm: FarmOutput = cx.output(find_farm::NAME)?;
         let expected = Expected {
-            wanted: ensure_gmsa::wanted(cx)?,
+            wanted: ensure_gmsa::wanted_now(cx).await?,
             account_sid: Some(farm.account.sid),
             domain: farm.domain,
             group: cx.output(ensure_group::NAME)?,

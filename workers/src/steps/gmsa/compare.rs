@@ -127,8 +127,13 @@ fn readers(wanted: &Wanted, found: &Entry) -> Option<Difference> {
         None => (false, "none".into()),
         Some(Err(error)) => (false, format!("a value that cannot be read ({error})")),
         Some(Ok(has)) => {
-            let own = without(&has, &wanted.foreign);
-            (asked.is_some_and(|asked| asked.same_access(&own)), wanted.readers.name_all(&has))
+            let mut own = without(&has, &wanted.foreign);
+            // That a quarantined host is kept out is nobody's wish to have it otherwise.
+            for host in &wanted.contained {
+                own.lift_denial(&host.sid);
+            }
+            let same = asked.is_some_and(|asked| asked.same_access(&own));
+            (same, wanted.readers.name_all(&has, &wanted.contained))
         }
     };
     unless(same, "spec.membership", "msDS-GroupMSAMembership", wanted.readers.describe(), has)
@@ -321,5 +326,21 @@ mod tests {
         let foreign = |rid, denied| ForeignReader { sid: testing::sid(rid), denied, name: None };
         let wanted = Wanted { foreign: vec![foreign(500, false), foreign(1199, true)], ..testing::wanted() };
         assert_eq!(differences(&wanted, &found), []);
+    }
+
+    #[test]
+    fn that_a_quarantined_host_is_denied_is_no_difference_and_that_it_is_let_in_is() {
+        let wanted = Wanted { contained: vec![reader("Host1", 1101)], ..testing::wanted() };
+        let found = |allowed: &[u32], denied: u32| {
+            let allowed: Vec<_> = allowed.iter().map(|rid| testing::sid(*rid)).collect();
+            let mut list = ReaderDescriptor::allowing(&allowed);
+            list.deny(&testing::sid(denied));
+            account(&[("msDS-GroupMSAMembership", vec![list.to_bytes().expect("fits")])])
+        };
+        assert_eq!(differences(&wanted, &account(&[])), []);
+        assert_eq!(differences(&wanted, &found(&[1200], 1101)), []);
+        assert_eq!(differences(&wanted, &found(&[1200], 1102)).len(), 1, "another host's denial");
+        let lets_in = differences(&wanted, &found(&[1200, 1101], 1101));
+        assert!(lets_in[0].found.contains("deny Host1 ("), "{lets_in:?}");
     }
 }

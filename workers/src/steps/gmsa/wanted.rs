@@ -4,7 +4,7 @@ use domain::farm::{AccountSpec, ForeignReader};
 use domain::{AttributeChange, AttributeValue, Change, Dn};
 
 use super::fields::{self, CONTROL, ENCRYPTION, LISTS, SINGLES};
-use super::{CLASS, Readers};
+use super::{CLASS, Reader, Readers};
 use crate::StepError;
 
 /// userAccountControl of an enabled gMSA: WORKSTATION_TRUST_ACCOUNT (MS-ADTS 2.2.16). Left out,
@@ -18,6 +18,8 @@ pub struct Wanted {
     pub readers: Readers,
     /// Whom the reader list of a standing account may name besides.
     pub foreign: Vec<ForeignReader>,
+    /// Hosts under quarantine: a new account denies each, and one that stands may.
+    pub contained: Vec<Reader>,
     /// A standing account may be disabled where the manifest does not speak of it: that is another's
     /// business here.
     pub may_be_disabled: bool,
@@ -34,7 +36,7 @@ impl Wanted {
             text("sAMAccountName", self.spec.sam_account_name.sam_account_name()),
             text(CONTROL, control.to_string()),
             text("msDS-ManagedPasswordInterval", days.to_string()),
-            AttributeChange::new("msDS-GroupMSAMembership", [self.readers.value()?]),
+            AttributeChange::new("msDS-GroupMSAMembership", [self.readers.value(&self.contained)?]),
         ];
         // A DC reads 0 as "not set", so nothing is sent for it.
         let encryption = Some(fields::encryption(&self.spec, None, 0)).filter(|bits| *bits != 0);
@@ -57,6 +59,8 @@ fn text(attribute: &str, value: impl Into<AttributeValue>) -> AttributeChange {
 
 #[cfg(test)]
 mod tests {
+    use directory::security::ReaderDescriptor;
+
     use super::*;
     use crate::steps::testing;
 
@@ -78,6 +82,17 @@ mod tests {
         assert_eq!(values("msDS-ManagedPasswordInterval"), ["30"]);
         assert_eq!(values("msDS-GroupMSAMembership").len(), 1);
         assert_eq!(change.attributes.len(), 10);
+    }
+
+    #[test]
+    fn a_new_account_denies_hosts_under_quarantine_before_it_lets_anybody_in() {
+        let contained = vec![testing::reader("Host7", 1107), testing::reader("Host3", 1103)];
+        let change = Wanted { contained, ..testing::wanted() }.addition().expect("a change");
+        let value = &change.attribute("msDS-GroupMSAMembership").expect("a list").added()[0];
+        let list = ReaderDescriptor::from_bytes(value.wire().expect("bytes")).expect("a descriptor");
+        assert_eq!(list.denied_first(), [testing::sid(1103), testing::sid(1107)]);
+        assert_eq!(list.readers(), [testing::sid(1200)]);
+        assert!(value.to_string().starts_with("deny Host3 ("), "{value}");
     }
 
     #[test]

@@ -76,6 +76,8 @@ async fn read(cx: &StepContext, request: &ImportRequest) -> Result<ImportOutput,
     let names = Names(principals::by_sid(dc, inspect::named(&found)).await?);
     let asked = asked_group(dc, request).await?;
     let mut warnings = Vec::new();
+    let quarantined = cx.quarantined().await?;
+    let entries = readers::without_quarantined(entries, &quarantined, &mut warnings);
     let membership = readers::judge(&entries, &names, &asked, &mut warnings)?;
     let account = spec::account(&found, &mut warnings).map_err(|violations| {
         let message = format!("{} cannot be expressed as a farm", found.dn);
@@ -89,6 +91,7 @@ async fn read(cx: &StepContext, request: &ImportRequest) -> Result<ImportOutput,
         None => (None, membership.hosts),
         Some(group) => {
             let members = principals::computers_of(dc, &domain, &group.dn, group.sid.as_ref()).await?;
+            let members = readers::members_without_quarantined(members, &quarantined, &mut warnings);
             readers::warn_of_group(&group, members.len(), &mut warnings);
             let hosts = members.into_iter().map(|member| PrincipalRef::Name(member.name)).collect();
             (Some(group), hosts)

@@ -4,11 +4,12 @@ use directory::preflight::{Principal, PrincipalKind};
 use directory::security::{Effect, ReaderEntry};
 use domain::farm::ForeignReader;
 use domain::{ErrorCode, PrincipalRef, Sid};
+use store::Quarantined;
 
 use crate::StepError;
 use crate::steps::group;
 use crate::steps::inspect::Names;
-use crate::steps::principals;
+use crate::steps::principals::{self, Member};
 
 /// Which group holds the hosts, as far as the request says.
 pub enum Asked {
@@ -60,6 +61,42 @@ pub fn judge(
         warnings.push("no host may read the password: the farm has no hosts yet".to_owned());
     }
     Ok(membership)
+}
+
+/// The entries without those of hosts under quarantine: an entry that denies one is no other's business
+/// but the containment's, and one that lets it in makes it no host of the farm.
+pub fn without_quarantined(
+    entries: Vec<ReaderEntry>,
+    quarantined: &[Quarantined],
+    warnings: &mut Vec<String>,
+) -> Vec<ReaderEntry> {
+    let host = |sid: &Sid| quarantined.iter().find(|host| host.host_sid == *sid);
+    let (others, theirs): (Vec<_>, Vec<_>) =
+        entries.into_iter().partition(|entry| host(&entry.sid).is_none());
+    let allowed = theirs.iter().filter(|entry| entry.effect == Effect::Allow);
+    warnings
+        .extend(allowed.filter_map(|entry| host(&entry.sid)).map(|host| let_in(host, "an entry of its own")));
+    others
+}
+
+/// The group's computers without those under quarantine.
+pub fn members_without_quarantined(
+    members: Vec<Member>,
+    quarantined: &[Quarantined],
+    warnings: &mut Vec<String>,
+) -> Vec<Member> {
+    let host = |member: &Member| quarantined.iter().find(|host| Some(&host.host_sid) == member.sid.as_ref());
+    let (theirs, others): (Vec<_>, Vec<_>) = members.into_iter().partition(|member| host(member).is_some());
+    warnings.extend(theirs.iter().filter_map(host).map(|host| let_in(host, "the farm's group")));
+    others
+}
+
+fn let_in(host: &Quarantined, how: &str) -> String {
+    format!(
+        "{}, and yet {how} lets it in: it is not taken on record as a host; `farmhand quarantine check` contains it \
+         again where it can read",
+        crate::quarantine::told(host)
+    )
 }
 
 fn sort(entry: &ReaderEntry, names: &Names, membership: &mut Membership, warnings: &mut Vec<String>) {
@@ -147,7 +184,8 @@ mod tests {
     use directory::preflight::GroupScope;
 
     use super::*;
-    use crate::steps::testing::{principal, sid};
+    use crate::steps::testing::records::FakeRecords;
+    use crate::steps::testing::{host, principal, sid};
 
     fn names() -> Names {
         let group = PrincipalKind::Group { security: true, scope: GroupScope::Global };
@@ -176,6 +214,27 @@ mod tests {
     }
     fn rids(foreign: &[ForeignReader]) -> Vec<u32> {
         foreign.iter().filter_map(|reader| reader.sid.rid()).collect()
+    }
+
+    #[test]
+    fn hosts_under_quarantine_are_taken_on_record_neither_as_hosts_nor_as_others() {
+        let records = FakeRecords::default();
+        records.place("Host1", &sid(1101), &host("Host1").dn);
+        let quarantined = records.lock().quarantines.clone();
+        let mut warnings = Vec::new();
+        let entries = vec![
+            entry(1101, Effect::Deny),
+            entry(1200, Effect::Allow),
+            entry(1101, Effect::Allow),
+            entry(1102, Effect::Deny),
+        ];
+        let left = without_quarantined(entries, &quarantined, &mut warnings);
+        assert_eq!(left, [entry(1200, Effect::Allow), entry(1102, Effect::Deny)]);
+        assert_eq!(warnings.len(), 1, "only that it is let in is worth a word: {warnings:?}");
+        let member = |name: &str| Member { dn: host(name).dn, sid: Some(host(name).sid), name: name.into() };
+        let members = vec![member("Host1"), member("Host2")];
+        assert_eq!(members_without_quarantined(members, &quarantined, &mut warnings), [member("Host2")]);
+        assert!(warnings[1].contains("group") && warnings[1].contains("quarantine check"), "{warnings:?}");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! gMSA of its account's name, if there is one.
 
 mod account;
+mod contained;
 mod hosts;
 mod view;
 
@@ -17,17 +18,19 @@ use directory::{Directory, DirectoryRead, Entry};
 use domain::farm::ForeignReader;
 use domain::{Dn, ErrorCode, MembershipMode, PrincipalRef, Sid};
 use futures::future::join_all;
-use store::{Farm, FarmFacts};
+use store::{Farm, FarmFacts, Quarantined};
 
 use super::gmsa::{self, Reader, Readers, Wanted};
 use super::outputs::{count, to_value};
 use super::principals::{self, Member};
+use super::quarantine;
+use crate::quarantine::is_quarantined;
 use crate::{Step, StepContext, StepError, StepPlan, Verified};
 
 pub use account::{delegate_sids, named, readers};
 pub use view::{
-    AccountView, CanRead, DcView, DelegationView, Found, GroupView, HostView, Inspection, IntervalView,
-    ReaderEffect, ReaderKind, ReaderView, Recorded,
+    AccountView, CanRead, ContainedView, DcView, DelegationView, Found, GroupView, HostView, Inspection,
+    IntervalView, ReaderEffect, ReaderKind, ReaderView, Recorded,
 };
 
 pub const NAME: &str = "inspect-farm";
@@ -102,6 +105,7 @@ struct Asked {
     hosts: Vec<(PrincipalRef, Option<Principal>)>,
     group: Option<Principal>,
     domain: Dn,
+    quarantined: Vec<Quarantined>,
 }
 
 async fn inspect(cx: &StepContext, farm: &Farm) -> Result<Inspection, StepError> {
@@ -110,7 +114,8 @@ async fn inspect(cx: &StepContext, farm: &Farm) -> Result<Inspection, StepError>
     let domain = dc.root_dse().await?.default_naming_context;
     let facts = farm.recorded.as_ref();
     let account = find_account(dc, farm, facts).await?;
-    let asked = asked(dc, farm, facts, account.as_ref(), domain).await?;
+    let quarantined = cx.quarantined().await?;
+    let asked = asked(dc, farm, facts, account.as_ref(), domain, quarantined).await?;
     let (group, members) = match &asked.group {
         Some(group) => {
             let members = principals::computers_of(dc, &asked.domain, &group.dn, group.sid.as_ref()).await?;
@@ -126,7 +131,9 @@ async fn inspect(cx: &StepContext, farm: &Farm) -> Result<Inspection, StepError>
     let hosts = hosts::hosts(dc, account.as_ref(), &asked, &members, &names).await?;
     let per_dc = per_dc(forest, account.as_ref(), &asked).await?;
     let foreign = foreign(facts);
-    let warnings = warnings(farm, account.as_ref(), group.as_ref(), &names, &asked);
+    let contained = contained::contained(account.as_ref(), &asked, &members);
+    let mut warnings = warnings(farm, account.as_ref(), group.as_ref(), &names, &asked);
+    warnings.extend(contained::warnings(&contained));
     let found = Found {
         dc: dc.dc().to_owned(),
         account: account.as_ref().map(|found| account::account(found, &names, foreign)),
@@ -142,6 +149,7 @@ async fn inspect(cx: &StepContext, farm: &Farm) -> Result<Inspection, StepError>
         found,
         differences,
         hosts,
+        contained,
         warnings,
         embedded_directory: forest.is_embedded(),
     })
@@ -182,6 +190,7 @@ async fn asked(
     facts: Option<&FarmFacts>,
     account: Option<&Entry>,
     domain: Dn,
+    quarantined: Vec<Quarantined>,
 ) -> Result<Asked, StepError> {
     let spec = &farm.spec;
     let found = principals::by_reference(dc, &spec.hosts, &domain).await?;
@@ -203,7 +212,9 @@ async fn asked(
             },
         },
         MembershipMode::Direct => {
-            Readers::Known(hosts.iter().filter_map(|(_, found)| reader(found.as_ref()?)).collect())
+            // A host on record that was contained has no entry any more, and is to have none.
+            let readers = hosts.iter().filter_map(|(_, found)| reader(found.as_ref()?));
+            Readers::Known(readers.filter(|reader| !is_quarantined(&quarantined, &reader.sid)).collect())
         }
     };
     let dn = account.map(|found| found.dn.clone()).or_else(|| facts.map(|facts| facts.account_dn.clone()));
@@ -212,9 +223,10 @@ async fn asked(
         spec: spec.account.clone(),
         readers,
         foreign: foreign(facts).to_vec(),
+        contained: quarantine::contained(&quarantined),
         may_be_disabled: false,
     };
-    Ok(Asked { wanted, hosts, group, domain })
+    Ok(Asked { wanted, hosts, group, domain, quarantined })
 }
 
 fn reader(found: &Principal) -> Option<Reader> {
@@ -233,8 +245,11 @@ async fn group_view(
     let others = all.iter().filter(|dn| !members.iter().any(|member| member.dn == **dn));
     let others: Vec<_> = others.map(ToString::to_string).collect();
     let is_member = |dn: &Dn| members.iter().any(|member| member.dn == *dn);
-    let missing =
-        asked.hosts.iter().filter(|(_, found)| !found.as_ref().is_some_and(|found| is_member(&found.dn)));
+    let is_contained =
+        |found: &Principal| found.sid.as_ref().is_some_and(|sid| is_quarantined(&asked.quarantined, sid));
+    let missing = asked.hosts.iter().filter(|(_, found)| {
+        !found.as_ref().is_some_and(|found| is_member(&found.dn) || is_contained(found))
+    });
     let is_asked = |dn: &Dn| asked.hosts.iter().any(|(_, found)| found.as_ref().is_some_and(|f| f.dn == *dn));
     let unasked = members.iter().filter(|member| !is_asked(&member.dn)).map(|member| member.name.clone());
     let unasked: Vec<_> = unasked.chain(others.iter().cloned()).collect();

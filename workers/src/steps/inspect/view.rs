@@ -1,7 +1,7 @@
 //! What an inspection shows: the `result` of an `inspect` workflow.
 
 use chrono::{DateTime, Utc};
-use domain::{Dn, FarmName, FarmSpec, Sid};
+use domain::{Dn, FarmName, FarmSpec, Sid, WorkflowId};
 use serde::{Deserialize, Serialize};
 use store::FarmState;
 
@@ -24,9 +24,26 @@ pub struct Inspection {
     pub differences: Vec<Difference>,
     /// Every host that was asked for, and members of the group that were not (the first ones).
     pub hosts: Vec<HostView>,
+    /// Hosts under quarantine that the reader list denies, or that the farm's record or group names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contained: Vec<ContainedView>,
     pub warnings: Vec<String>,
     /// The directory is Farmhand's own small one, for trying out.
     pub embedded_directory: bool,
+}
+
+/// A host under quarantine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainedView {
+    /// sAMAccountName without its `$`.
+    pub name: String,
+    pub sid: Sid,
+    /// Since when, and the containment that put it there.
+    pub since: DateTime<Utc>,
+    pub workflow: WorkflowId,
+    /// The reader list denies it before anything can let it in.
+    pub denied_first: bool,
 }
 
 /// Where the account and the group were when they were last recorded.

@@ -8,8 +8,10 @@ use directory::security::{Access, ReaderDescriptor};
 use directory::{DirectoryRead, Entry};
 use domain::{ErrorCode, PrincipalRef};
 use serde::{Deserialize, Serialize};
+use store::Quarantined;
 
 use super::{Named, PREFLIGHT, account, standing_members};
+use crate::quarantine::is_quarantined;
 use crate::steps::ensure_group::GroupOutput;
 use crate::steps::find_farm::{self, FarmOutput};
 use crate::steps::members::{Members, Standing};
@@ -17,7 +19,7 @@ use crate::steps::outputs::{count, list, to_value};
 use crate::steps::preflight::hosts::{self, Seen};
 use crate::steps::preflight::report::Report;
 use crate::steps::preflight::{HostTarget, rights};
-use crate::steps::{gmsa, group};
+use crate::steps::{gmsa, group, quarantine};
 use crate::{Step, StepContext, StepError, StepPlan, Verified};
 
 /// Output.
@@ -64,6 +66,7 @@ pub struct Observed {
     account: Entry,
     readers: Option<ReaderDescriptor>,
     place: Place,
+    quarantined: Vec<Quarantined>,
 }
 
 /// Where the hosts are to be entered, and whether we may.
@@ -92,7 +95,8 @@ impl Step for PreflightJoining {
     async fn check(&self, cx: &StepContext) -> Result<Observed, StepError> {
         let farm: FarmOutput = cx.output(find_farm::NAME)?;
         let dc: &dyn DirectoryRead = cx.dc().await?.as_ref();
-        let (named, account) = futures::try_join!(Named::read(cx, dc, &farm), account(dc, &farm))?;
+        let (named, account, quarantined) =
+            futures::try_join!(Named::read(cx, dc, &farm), account(dc, &farm), cx.quarantined())?;
         let readers = gmsa::readers_of(&account)?;
         let may_write = async |dn, attribute| {
             let rights = rights_on(dc, dn).await?;
@@ -105,7 +109,7 @@ impl Step for PreflightJoining {
                 Place::Group(Box::new(group_seen(dc, &farm, group, may_write).await?))
             }
         };
-        Ok(Observed { farm, named, account, readers, place })
+        Ok(Observed { farm, named, account, readers, place, quarantined })
     }
 
     fn plan(&self, cx: &StepContext, observed: &Observed) -> Result<StepPlan, StepError> {
@@ -146,10 +150,11 @@ async fn group_seen(
 
 /// The hosts with how they stand, and everything that speaks against going on.
 fn judge(observed: &Observed) -> (JoiningOutput, Report) {
-    let Observed { farm, named, readers, place, .. } = observed;
+    let Observed { farm, named, readers, place, quarantined, .. } = observed;
     let mut report = Report::default();
     let fit = hosts::judge("hosts", &named.asked, &named.seen, &farm.domain, &mut report);
-    judge_denied(named, readers.as_ref(), &mut report);
+    quarantine::judge("hosts", &named.asked, &named.seen, quarantined, &mut report);
+    judge_denied(named, readers.as_ref(), quarantined, &mut report);
     let listed: HashSet<_> = readers.iter().flat_map(ReaderDescriptor::readers).collect();
     let found = |host: &HostTarget| match place {
         Place::Group(seen) => seen.members.standing(&host.dn),
@@ -173,8 +178,15 @@ fn judge(observed: &Observed) -> (JoiningOutput, Report) {
 }
 
 /// Somebody keeps these hosts from reading on purpose. Letting them in again is not for an addition.
-fn judge_denied(named: &Named, readers: Option<&ReaderDescriptor>, report: &mut Report) {
-    let denied: HashSet<_> = readers.iter().flat_map(|readers| readers.denied()).collect();
+fn judge_denied(
+    named: &Named,
+    readers: Option<&ReaderDescriptor>,
+    quarantined: &[Quarantined],
+    report: &mut Report,
+) {
+    let mut denied: HashSet<_> = readers.iter().flat_map(|readers| readers.denied()).collect();
+    // Of these it is known who denies them, and it has been said.
+    denied.retain(|sid| !is_quarantined(quarantined, sid));
     for (at, (asked, seen)) in named.asked.iter().zip(&named.seen).enumerate() {
         if let Seen::Found(found) = seen
             && found.sid.as_ref().is_some_and(|sid| denied.contains(sid))
@@ -244,6 +256,7 @@ mod tests {
     use domain::Sid;
 
     use super::*;
+    use crate::steps::testing::records::FakeRecords;
     use crate::steps::testing::{self, farm_output, group_output, host, principal, sid};
 
     fn computer(name: &str) -> Principal {
@@ -278,6 +291,7 @@ mod tests {
             account: testing::account(&[]),
             readers: Some(ReaderDescriptor::allowing(readers)),
             place,
+            quarantined: vec![],
         }
     }
 
@@ -317,6 +331,17 @@ mod tests {
             observed.readers.as_mut().expect("a list").deny(&host("Host1").sid);
             assert_eq!(judge(&observed).1.fields(), [(ErrorCode::HostDenied, "hosts[0]")]);
         }
+    }
+
+    #[test]
+    fn a_host_under_quarantine_does_not_join_and_that_is_all_that_is_said_of_it() {
+        let records = FakeRecords::default();
+        records.place("Host1", &host("Host1").sid, &host("Host1").dn);
+        let named = named(&["Host1"], vec![Seen::Found(computer("Host1"))], &["Host1"]);
+        let mut observed = observed(named, in_group(&[], true), &[sid(1200)]);
+        observed.readers.as_mut().expect("a list").deny(&host("Host1").sid);
+        observed.quarantined = records.lock().quarantines.clone();
+        assert_eq!(judge(&observed).1.fields(), [(ErrorCode::HostQuarantined, "hosts[0]")]);
     }
 
     #[test]

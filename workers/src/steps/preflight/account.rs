@@ -25,6 +25,8 @@ pub struct Seen {
     pub same_dns_name: Vec<Dn>,
     /// Whom the account was imported with.
     pub foreign: Vec<ForeignReader>,
+    /// Hosts under quarantine.
+    pub contained: Vec<Reader>,
 }
 
 /// The container and the account's place in it, as far as they are known.
@@ -47,12 +49,12 @@ pub fn judge(
     };
     let dn = container.child("CN", spec.account.sam_account_name.as_str());
     let readers = readers(spec, group, hosts);
-    if let Some(Err(error)) = readers.as_ref().map(Readers::value) {
+    if let Some(Err(error)) = readers.as_ref().map(|readers| readers.value(&seen.contained)) {
         let problem = error.problem();
         report.fail(problem.code, "spec.hosts", &problem.message, &problem.hint);
     }
     match &seen.standing {
-        Some(standing) => compare(spec, standing, readers, &seen.foreign, report),
+        Some(standing) => compare(spec, standing, readers, seen, report),
         None if rights.can_create_gmsa() => {}
         None => {
             let what = format!("make gMSAs in {container}");
@@ -119,13 +121,7 @@ fn readers(spec: &FarmSpec, group: Option<&Option<GroupTarget>>, hosts: &[HostTa
 
 /// The account step compares again; here, so that nothing is written for a deploy that it would
 /// refuse.
-fn compare(
-    spec: &FarmSpec,
-    standing: &Entry,
-    readers: Option<Readers>,
-    foreign: &[ForeignReader],
-    report: &mut Report,
-) {
+fn compare(spec: &FarmSpec, standing: &Entry, readers: Option<Readers>, seen: &Seen, report: &mut Report) {
     if !standing.is_class(gmsa::CLASS) {
         let message = format!("{} stands where the account would be made, and is no gMSA", standing.dn);
         report.fail(ErrorCode::AccountNameTaken, NAME, message, "choose another name or container");
@@ -136,7 +132,8 @@ fn compare(
         dn: standing.dn.clone(),
         spec: spec.account.clone(),
         readers,
-        foreign: foreign.to_vec(),
+        foreign: seen.foreign.clone(),
+        contained: seen.contained.clone(),
         may_be_disabled: false,
     };
     let violations = gmsa::violations(&gmsa::differences(&wanted, standing));
@@ -164,6 +161,7 @@ mod tests {
             spns: vec![],
             same_dns_name: vec![],
             foreign: vec![],
+            contained: vec![],
         }
     }
     fn standing_group() -> Option<GroupTarget> {
@@ -210,6 +208,7 @@ mod tests {
             same_dns_name: vec![other.clone()],
             standing: None,
             foreign: vec![],
+            contained: vec![],
         };
         let (_, report) = judged(&testing::spec(), &seen, standing_group());
         assert_eq!(

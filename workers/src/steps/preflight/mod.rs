@@ -16,11 +16,13 @@ mod update;
 use async_trait::async_trait;
 use domain::{Dn, DnsHostName, FarmSpec, Mode, Sid};
 use serde::{Deserialize, Serialize};
+use store::Quarantined;
 
 pub use self::update::{PreflightUpdate, UpdateTargets};
 
 use self::report::Report;
 use super::outputs::{count, to_value};
+use super::quarantine;
 use crate::{Step, StepContext, StepError, StepPlan, Verified};
 
 pub const NAME: &str = "preflight";
@@ -79,6 +81,7 @@ pub struct Observed {
     account: account::Seen,
     group: Option<group::Seen>,
     hosts: Vec<hosts::Seen>,
+    quarantined: Vec<Quarantined>,
     domain_controllers: Vec<String>,
 }
 
@@ -125,6 +128,7 @@ fn judge(spec: &FarmSpec, observed: &Observed, mode: Mode) -> (Option<PreflightO
     let mut report = Report::new(spec.warnings());
     forest::judge(&observed.forest, mode, &mut report);
     let hosts = hosts::judge("spec.hosts", &spec.hosts, &observed.hosts, &observed.domain, &mut report);
+    quarantine::judge("spec.hosts", &spec.hosts, &observed.hosts, &observed.quarantined, &mut report);
     let group = observed.group.as_ref().map(|seen| group::judge(spec, seen, &hosts, &mut report));
     let account = account::judge(spec, &observed.account, group.as_ref(), &hosts, &mut report);
     let (Some((container, account)), Some(group)) =

@@ -8,21 +8,24 @@ use super::{Observed, account, forest, group, hosts, rights};
 use crate::steps::ensure_gmsa::foreign_readers;
 use crate::steps::gmsa;
 use crate::steps::group::may_be_made;
+use crate::steps::quarantine::contained;
 use crate::{StepContext, StepError};
 
 pub async fn all(cx: &StepContext, spec: &FarmSpec) -> Result<Observed, StepError> {
     let dc: &dyn DirectoryRead = cx.dc().await?.as_ref();
     let (forest, domain) = seen_forest(cx, dc).await?;
     let catalog = cx.forest()?.global_catalog().await?;
-    let (mut account, hosts, group, dcs) = futures::try_join!(
+    let (mut account, hosts, group, dcs, quarantined) = futures::try_join!(
         seen_account(dc, catalog.as_ref(), spec, &domain),
         seen_hosts(dc, &spec.hosts, &domain),
         seen_group(dc, spec, &domain),
         async { Ok(cx.forest()?.writable_dcs().await?) },
+        cx.quarantined(),
     )?;
     account.foreign = foreign_readers(cx);
+    account.contained = contained(&quarantined);
     let domain_controllers = dcs.into_iter().map(|dc| dc.name).collect();
-    Ok(Observed { domain, forest, account, group, hosts, domain_controllers })
+    Ok(Observed { domain, forest, account, group, hosts, quarantined, domain_controllers })
 }
 
 pub(super) async fn seen_forest(
@@ -65,7 +68,15 @@ async fn seen_account(
         }
         None => Vec::new(),
     };
-    Ok(account::Seen { container, standing, names, spns, same_dns_name, foreign: Vec::new() })
+    Ok(account::Seen {
+        container,
+        standing,
+        names,
+        spns,
+        same_dns_name,
+        foreign: Vec::new(),
+        contained: Vec::new(),
+    })
 }
 
 /// In the order in which they are named.

@@ -11,18 +11,19 @@ use directory::security::{Effect, ReaderDescriptor};
 use directory::{Base, DirectoryRead, Entry};
 use domain::{Dn, ErrorCode, FarmSpec, MembershipMode, Problem, Sid};
 use serde::{Deserialize, Serialize};
-use store::FarmFacts;
+use store::{FarmFacts, Quarantined};
 
 use super::observe::{seen_group, seen_hosts};
 use super::report::{self, Report};
 use super::{
     AccountTarget, GroupTarget, HostTarget, NAME, PreflightOutput, account, group, hosts, rights, summary,
 };
+use crate::quarantine::is_quarantined;
 use crate::steps::find_farm::{self, FarmOutput};
 use crate::steps::gmsa::diff::{account_changes, new_spns};
 use crate::steps::gmsa::{self, READERS, Reader};
 use crate::steps::outputs::to_value;
-use crate::steps::{principals, update_account};
+use crate::steps::{principals, quarantine, update_account};
 use crate::{Step, StepContext, StepError, StepPlan, Verified};
 
 const ACCOUNT: &str = "spec.account";
@@ -57,6 +58,7 @@ pub struct Observed {
     /// The hosts on record, as far as they are there.
     old_hosts: Vec<HostTarget>,
     lost_hosts: Vec<String>,
+    quarantined: Vec<Quarantined>,
     domain_controllers: Vec<String>,
 }
 
@@ -111,6 +113,7 @@ async fn observe(cx: &StepContext, spec: &FarmSpec, facts: &FarmFacts) -> Result
         spns,
         hosts: seen_hosts(dc, &spec.hosts, &farm.domain).await?,
         group: seen_group(dc, spec, &farm.domain).await?,
+        quarantined: cx.quarantined().await?,
         lost_hosts: lost.map(|(host, _)| host.to_string()).collect(),
         old_hosts: computers.flatten().collect(),
         domain: farm.domain,
@@ -128,6 +131,7 @@ fn judge(spec: &FarmSpec, facts: &FarmFacts, seen: &Observed) -> (Option<UpdateT
     let mut report = Report::new(spec.warnings());
     fixed(spec, facts, seen, &mut report);
     let hosts = hosts::judge("spec.hosts", &spec.hosts, &seen.hosts, &seen.domain, &mut report);
+    quarantine::judge("spec.hosts", &spec.hosts, &seen.hosts, &seen.quarantined, &mut report);
     let group = seen.group.as_ref().map(|seen| group::judge(spec, seen, &hosts, &mut report));
     account::spn_conflicts(spec, &seen.spns, &mut report);
     let disabled =
@@ -294,7 +298,9 @@ fn others(facts: &FarmFacts, seen: &Observed, moves: &Moves, report: &mut Report
         let is_foreign = facts.foreign_readers.iter().any(|f| f.sid == entry.sid && f.denied == denied);
         let is_asked = moves.new_readers.contains(&Some(entry.sid.clone()));
         let is_old = moves.withdrawn.iter().any(|old| old.sid == entry.sid);
-        if !is_foreign && (denied || !(is_asked || is_old)) {
+        // Why a quarantined host is denied is known.
+        let is_contained = denied && is_quarantined(&seen.quarantined, &entry.sid);
+        if !is_foreign && !is_contained && (denied || !(is_asked || is_old)) {
             let verb = if denied { "keeps" } else { "lets" };
             let rest = if denied { "from reading" } else { "read" };
             report.warn(format!(
@@ -374,6 +380,7 @@ mod tests {
             }),
             old_hosts: vec![host("Host1"), host("Host2")],
             lost_hosts: vec![],
+            quarantined: vec![],
             domain_controllers: vec!["dc1".into()],
         }
     }

@@ -87,7 +87,7 @@ pub async fn of_farm(
         hosts.extend(found.iter().filter(|entry| !entry.is_class(gmsa::CLASS)).filter_map(target));
     }
     let list = old.bytes(gmsa::READERS).and_then(|bytes| ReaderDescriptor::from_bytes(bytes).ok());
-    for sid in list.map(|list| list.readers()).unwrap_or_default() {
+    for sid in list.as_ref().map(ReaderDescriptor::readers).unwrap_or_default() {
         let Some(found) = principal_at(dc, &Base::from(&sid)).await? else { continue };
         if found.kind == PrincipalKind::Computer {
             let name = found.sam_account_name.as_deref().unwrap_or_default().trim_end_matches('$').to_owned();
@@ -95,6 +95,8 @@ pub async fn of_farm(
             hosts.push(HostTarget { name, dn: found.dn, sid, dns_host_name });
         }
     }
+    // Who is kept out whatever lets it in reads nothing.
+    hosts.retain(|host| !list.as_ref().is_some_and(|list| list.denies_first(&host.sid)));
     hosts.sort_by(|a, b| a.dn.cmp(&b.dn));
     hosts.dedup_by(|a, b| a.sid == b.sid);
     Ok(hosts)
