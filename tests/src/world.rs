@@ -172,7 +172,7 @@ impl World {
             registry: self.registry.clone(),
             clock: Arc::new(SystemClock),
             rng: Arc::new(SystemRng),
-            lanes: vec![lane(Lane::Urgent), lane(Lane::Lifecycle)],
+            lanes: vec![lane(Lane::Urgent), lane(Lane::Lifecycle), lane(Lane::Checks)],
             timing: self.timing.clone(),
             committers: 2,
         });
