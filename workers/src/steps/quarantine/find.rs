@@ -1,10 +1,12 @@
 //! `find-quarantine`: what is to be released, and from when on nothing of before its removal can be alive.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use directory::Base;
 use domain::request::QuarantineReleaseRequest;
-use domain::{Dn, ErrorCode, Sid, Workflow};
+use domain::{Dn, ErrorCode, Sid, Workflow, WorkflowId, WorkflowKind};
 use serde::{Deserialize, Serialize};
 use store::{Denial, Quarantined};
 
@@ -90,14 +92,28 @@ async fn containments(
     quarantine: &Quarantined,
     denials: &[Denial],
 ) -> Result<Vec<Workflow>, StepError> {
-    let mut ids: Vec<_> = denials.iter().map(|denial| denial.workflow).chain([quarantine.workflow]).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    let mut containments = Vec::new();
+    let ids = denials.iter().map(|denial| denial.workflow).chain([quarantine.workflow]);
+    let mut found = writers(cx, ids).await?;
+    found.retain(is_containment);
+    Ok(found)
+}
+
+/// Each once.
+pub(super) async fn writers(
+    cx: &StepContext,
+    ids: impl Iterator<Item = WorkflowId>,
+) -> Result<Vec<Workflow>, StepError> {
+    let ids: BTreeSet<_> = ids.collect();
+    let mut found = Vec::new();
     for id in ids {
-        containments.extend(cx.records()?.workflow(id).await?);
+        found.extend(cx.records()?.workflow(id).await?);
     }
-    Ok(containments)
+    Ok(found)
+}
+
+/// A deploy denies the hosts under quarantine too, in the account that it makes.
+pub(super) fn is_containment(workflow: &Workflow) -> bool {
+    workflow.kind == WorkflowKind::COMPROMISE_REMOVAL
 }
 
 /// One that is not over would deny again what is lifted here.
@@ -116,14 +132,15 @@ pub(super) fn finished(containments: &[Workflow]) -> Result<(), StepError> {
 /// A DC that was away during the containment issued tickets until it was reached, which is at the
 /// latest when the containment was done.
 fn contained_at(quarantine: &Quarantined, denials: &[Denial], containments: &[Workflow]) -> DateTime<Utc> {
-    let written = denials.iter().map(|denial| denial.written_at);
+    let is_theirs = |denial: &&Denial| containments.iter().any(|one| one.id == denial.workflow);
+    let written = denials.iter().filter(is_theirs).map(|denial| denial.written_at);
     let done = containments.iter().filter_map(|workflow| workflow.finished_at);
     written.chain(done).fold(quarantine.placed_at, DateTime::max)
 }
 
 #[cfg(test)]
 pub(super) mod tests {
-    use domain::{Lane, Mode, WorkflowId, WorkflowKind, WorkflowState};
+    use domain::{Lane, Mode, WorkflowState};
 
     use super::*;
     use crate::steps::testing::{dn, sid};
@@ -182,7 +199,9 @@ pub(super) mod tests {
     fn the_last_denial_and_the_end_of_the_containment_count() {
         let since = |denials: &[Denial], done: &[Workflow]| contained_at(&quarantine(), denials, done);
         assert_eq!(since(&[], &[]), at(0));
-        assert_eq!(since(&[denial(1, 5), denial(2, 3)], &[]), at(5));
+        assert_eq!(since(&[denial(1, 5)], &[]), at(0), "a deploy's, of an account that it made");
+        let under_way = containment(WorkflowState::Waiting, None);
+        assert_eq!(since(&[denial(1, 5), denial(2, 3)], &[under_way]), at(5));
         let late = containment(WorkflowState::Succeeded, Some(600));
         assert_eq!(since(&[denial(1, 5)], &[late]), at(600), "a DC was away until then");
     }

@@ -22,9 +22,9 @@ pub type Copies = Vec<(String, Vec<Entry>)>;
 pub async fn denials(cx: &StepContext) -> Result<Vec<Denial>, StepError> {
     let found: Found = cx.output(find::NAME)?;
     let denials = cx.records()?.denials(&cx.directory, &found.quarantine.host_sid).await?;
-    let mut since: Vec<_> =
-        denials.iter().filter(|denial| denial.written_at > found.read_at).map(|one| one.workflow).collect();
-    since.dedup();
+    let since = denials.iter().filter(|denial| denial.written_at > found.read_at).map(|one| one.workflow);
+    let since = find::writers(cx, since).await?;
+    let since: Vec<_> = since.iter().filter(|one| find::is_containment(one)).map(|one| one.id).collect();
     match since.is_empty() {
         true => Ok(denials),
         false => Err(StepError::park(

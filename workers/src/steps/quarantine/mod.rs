@@ -1,4 +1,5 @@
-//! The end of a quarantine, and the watch over those that last.
+//! The quarantine: what steps do about hosts that no workflow lets in, the watch over those hosts, and
+//! its end.
 //!
 //! A release takes back what a containment wrote to keep the host out for sure: the deny entries that
 //! are on record as ours, and the disabled computer account. The host's places in groups and reader
@@ -12,6 +13,7 @@ mod enable_computer;
 mod find;
 mod lift_denials;
 mod lists;
+mod obey;
 mod verify_released;
 mod watch;
 
@@ -21,5 +23,6 @@ pub use contain_anew::{ContainAnew, ContainedOutput, NAME as CONTAIN_ANEW};
 pub use enable_computer::{ComputerEnabled, EnableComputer, NAME as ENABLE_COMPUTER};
 pub use find::{FindQuarantine, Found, NAME as FIND};
 pub use lift_denials::{LiftDenials, LiftedOutput, NAME as LIFT};
+pub use obey::{contained, judge, newly_denied, note_written};
 pub use verify_released::{NAME as VERIFY, ReleasedOutput, VerifyReleased};
 pub use watch::HostChecked;

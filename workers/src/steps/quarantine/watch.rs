@@ -10,7 +10,7 @@ use store::Quarantined;
 
 use crate::StepError;
 use crate::steps::contain::accounts;
-use crate::steps::contain::judge::{Verdict, denies_first, judge};
+use crate::steps::contain::judge::{Verdict, judge};
 use crate::steps::contain::token::{self, HostCopy};
 use crate::steps::gmsa::fields::DISABLED;
 use crate::steps::gmsa::{change_readers, readers_of};
@@ -133,7 +133,7 @@ impl OnDc {
             self.let_in.push(Finding { host: at, account: entry.dn.clone(), by: judged.by, depends });
         }
         let wanted = entry.sid("objectSid").and_then(|sid| denied.get(&sid).cloned()).unwrap_or_default();
-        let lost = wanted.into_iter().filter(|at| !denies_first(&readers, &watched[*at].quarantine.host_sid));
+        let lost = wanted.into_iter().filter(|at| !readers.denies_first(&watched[*at].quarantine.host_sid));
         let lost: Vec<_> = lost.collect();
         if !lost.is_empty() {
             self.open.push((entry, lost));
