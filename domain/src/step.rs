@@ -181,6 +181,7 @@ impl StepRecord {
 /// recorded it; without the intent a later undo would take it for somebody else's and leave it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intent {
+    /// The DC for changes that name none; empty where all do.
     pub dc: String,
     pub changes: Vec<Change>,
     pub at: DateTime<Utc>,

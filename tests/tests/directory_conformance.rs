@@ -92,6 +92,7 @@ cases! {
         ranges_of_values,
         token_groups,
         effective_rights,
+        page_by_page,
         changes_since;
     rights:
         accounts_only_in_their_container,

@@ -17,6 +17,7 @@ use tokio::sync::OnceCell;
 
 use crate::engine::Lease;
 use crate::records::Records;
+use crate::step::Refused;
 use crate::{Environment, StepError};
 
 /// One workflow's view of the world. Steps share data only through persisted outputs.
@@ -41,6 +42,7 @@ pub struct StepContext {
     kind: Option<WorkflowKind>,
     memo: Value,
     written: Vec<Write>,
+    refused: Vec<Refused>,
 }
 
 impl StepContext {
@@ -56,7 +58,7 @@ impl StepContext {
         let (lease, changed, memo) = (None, HashSet::new(), Value::Null);
         let (farm, sharing_group) = (None, Arc::default());
         let (farm_name, records) = (None, None);
-        let written = Vec::new();
+        let (written, refused) = (Vec::new(), Vec::new());
         Self {
             workflow_id,
             directory,
@@ -77,6 +79,7 @@ impl StepContext {
             sharing_group,
             memo,
             written,
+            refused,
         }
     }
 
@@ -218,6 +221,15 @@ impl StepContext {
     /// What the step at hand has written by now, in this attempt and in those before it.
     pub fn written(&self) -> &[Write] {
         &self.written
+    }
+
+    /// Changes of an independent plan that the step at hand could not make in this attempt.
+    pub fn refused(&self) -> &[Refused] {
+        &self.refused
+    }
+
+    pub(crate) fn set_refused(&mut self, refused: Vec<Refused>) {
+        self.refused = refused;
     }
 
     pub(crate) fn set_written(&mut self, writes: &[Write]) {

@@ -15,7 +15,7 @@
 //! back in reverse order, comparing before it writes.
 
 use async_trait::async_trait;
-use domain::{Change, HostWork, Write};
+use domain::{Change, HostWork, Problem, Write};
 use serde_json::Value;
 
 use crate::engine::execute;
@@ -34,11 +34,30 @@ pub struct StepPlan {
     pub expected: Value,
     /// The step does not apply to this request (its state becomes `skipped`).
     pub skipped: bool,
+    /// Each change stands for itself: one that a DC refuses, or a DC that is away, stops none of the
+    /// others, and `verify` judges what is left by [`StepContext::refused`] and by what it reads.
+    pub independent: bool,
+}
+
+/// A change of an independent plan that was not made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Refused {
+    pub change: Change,
+    pub problem: Problem,
+    /// It may be taken another time.
+    pub passing: bool,
 }
 
 impl StepPlan {
     pub fn new(changes: Vec<Change>, detail: impl Into<String>, expected: Value) -> Self {
-        Self { changes, host_actions: Vec::new(), detail: detail.into(), expected, skipped: false }
+        let (host_actions, detail) = (Vec::new(), detail.into());
+        Self { changes, host_actions, detail, expected, skipped: false, independent: false }
+    }
+
+    /// The same, each change for itself.
+    #[must_use]
+    pub fn independent(self) -> Self {
+        Self { independent: true, ..self }
     }
 
     /// Work on hosts.
@@ -62,6 +81,13 @@ pub struct Verified {
     pub output: Value,
     /// One line for people: what is so now.
     pub detail: String,
+}
+
+impl Refused {
+    pub(crate) fn of(change: &Change, error: StepError) -> Self {
+        let passing = matches!(error, StepError::Retry { .. } | StepError::ReadAgain(_));
+        Self { change: change.clone(), problem: error.problem().clone(), passing }
+    }
 }
 
 /// One step of a runbook.

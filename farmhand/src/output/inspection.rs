@@ -13,7 +13,14 @@ pub fn text(result: &Value) -> String {
         Some(summary) => format!("in the directory: {summary}"),
         None => "in the directory:".to_owned(),
     };
-    let parts = [differences(result), account(result), dcs(result), hosts(result), warnings(result)];
+    let parts = [
+        differences(result),
+        account(result),
+        dcs(result),
+        hosts(result),
+        contained(result),
+        warnings(result),
+    ];
     for part in parts.into_iter().flatten() {
         let _ = write!(text, "\n{part}");
     }
@@ -119,6 +126,18 @@ fn hosts(result: &Value) -> Option<String> {
     Some(render(&table))
 }
 
+fn contained(result: &Value) -> Option<String> {
+    let hosts = items(result, "contained");
+    if hosts.is_empty() {
+        return None;
+    }
+    let mut table = table(&["under quarantine", "since", "containment", "denied first"]);
+    for host in hosts {
+        table.add_row(["name", "since", "workflow", "deniedFirst"].map(|key| shown(&host[key])));
+    }
+    Some(render(&table))
+}
+
 fn warnings(result: &Value) -> Option<String> {
     let lines: Vec<_> =
         items(result, "warnings").iter().map(|text| format!("warning: {}", shown(text))).collect();
@@ -156,6 +175,14 @@ mod tests {
         });
         let shown = text(&result);
         insta::assert_snapshot!(shown);
+    }
+
+    #[test]
+    fn hosts_under_quarantine_have_a_table_of_their_own() {
+        let host = json!({"name": "Host2", "since": "2026-11-27T16:00:00Z", "workflow": "0190", "deniedFirst": true});
+        let shown = text(&json!({"summary": "as asked", "contained": [host]}));
+        let cells = ["under quarantine", "Host2", "2026-11-27T16:00:00Z", "0190", "yes"];
+        assert!(cells.iter().all(|cell| shown.contains(cell)), "{shown}");
     }
 
     #[test]

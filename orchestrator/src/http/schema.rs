@@ -175,6 +175,9 @@ pub(crate) struct Change {
     /// Of a rename: the object under either name.
     #[schema(required = false)]
     object_guid: Option<String>,
+    /// The DC that it is for; left out: the one that the workflow stays on.
+    #[schema(required = false)]
+    dc: Option<String>,
 }
 
 #[derive(ToSchema)]

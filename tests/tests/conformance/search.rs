@@ -4,6 +4,7 @@ use std::slice::from_ref;
 
 use directory::ldap::filter_bytes;
 use directory::{Base, Scope, Search};
+use futures::StreamExt;
 
 use super::{DOMAIN, HOSTS, MSA, World, attribute, cns, code, dn, host};
 
@@ -242,6 +243,32 @@ pub async fn effective_rights(world: &World) {
     assert!(["member", "description"].iter().all(|name| allowed.iter().any(|allowed| allowed == name)));
     assert_eq!(writable(&host(1)).await, ["userAccountControl"]);
     assert_eq!(writable(&dn("CN=Domain Admins,CN=Users,DC=contoso,DC=com")).await, Vec::<String>::new());
+}
+
+pub async fn page_by_page(world: &World) {
+    for suffix in ["a", "b", "c"] {
+        world.add_group(suffix, &[]).await;
+    }
+    let service = world.as_service().await;
+    let own = format!("(cn={}*)", world.name(""));
+    // The schema of a real forest alone fills two pages.
+    let schema = service.root_dse().await.expect("read").schema_naming_context;
+    for (base, filter) in [(dn(DOMAIN), own.as_str()), (schema, "(objectClass=*)")] {
+        let search = Search::new(&base, Scope::Subtree, filter, &["objectGUID"]);
+        let pages: Vec<_> = service.pages(&search).map(|page| page.expect("a page")).collect().await;
+        assert!(pages.len() > 1 || filter == own || !world.is_real(), "{}", pages.len());
+        assert!(pages.iter().all(|page| page.len() <= 1000));
+        let mut paged: Vec<_> = pages.concat().iter().map(|entry| entry.dn.clone()).collect();
+        let mut whole: Vec<_> =
+            service.search(&search).await.expect("searched").into_iter().map(|entry| entry.dn).collect();
+        paged.sort();
+        whole.sort();
+        assert_eq!(paged, whole, "each once");
+        assert!(filter != own || paged.len() == 3);
+    }
+    let malformed = Search::new(&dn(DOMAIN), Scope::Subtree, "(cn=", &["cn"]);
+    let answers: Vec<_> = service.pages(&malformed).collect().await;
+    assert!(matches!(&answers[..], [Err(_)]), "{answers:?}");
 }
 
 pub async fn changes_since(world: &World) {

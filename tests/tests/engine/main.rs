@@ -2,6 +2,7 @@
 
 mod approvals;
 mod deletions;
+mod fan_out;
 mod hosts;
 mod waits;
 

@@ -6,6 +6,7 @@ mod decommission;
 mod import;
 mod membership;
 mod membership_faults;
+mod quarantine;
 mod replace;
 mod update;
 

@@ -279,6 +279,7 @@ impl Run<'_> {
         if step.is_approval() && self.cx.mode == Mode::Apply {
             return self.approve(record).await;
         }
+        self.cx.set_refused(Vec::new());
         let plan = step.assess(&self.cx).await?;
         if self.cx.mode == Mode::Plan || plan.skipped {
             self.conclude_unwritten(record, plan);
@@ -321,9 +322,10 @@ impl Run<'_> {
         // A plan that names all its DCs does not tie the workflow to one, which might be the next to
         // go away.
         let stays = plan.changes.iter().any(|change| change.dc.is_none());
-        let dc = match stays {
-            true => self.cx.dc().await?.dc().to_owned(),
-            false => self.cx.pinned().unwrap_or_default().to_owned(),
+        let dc = match (stays, self.pinned) {
+            (true, _) => self.cx.dc().await?.dc().to_owned(),
+            (false, true) => self.stays_on(),
+            (false, false) => String::new(),
         };
         let doubted = record.intent.take();
         let at = doubted.as_ref().map_or_else(|| self.shared.clock.now(), |intent| intent.at);
@@ -333,7 +335,11 @@ impl Run<'_> {
         record.intent = intent_of(intended, &dc, at);
         record.detail = Some(plan.detail.clone());
         self.commit_intent(record, stays.then_some(dc.as_str())).await.map_err(Attempt::Stop)?;
-        let carried = execute::carry_out(&self.cx, &plan.changes).await;
+        let carried = match plan.independent {
+            true => execute::carry_out_each(&self.cx, &plan.changes).await,
+            false => execute::carry_out(&self.cx, &plan.changes).await,
+        };
+        self.cx.set_refused(carried.refused);
         record.outcome.get_or_insert_default().writes.extend(carried.writes);
         // What was refused is not ours, whatever the directory shows later; only a write without
         // an answer stays in doubt.
@@ -344,6 +350,12 @@ impl Run<'_> {
         // to take all of it back.
         let deletes = plan.changes.iter().any(|change| change.kind == ChangeKind::Delete);
         Err(Attempt::Failed(if deletes { error.or_park() } else { error }))
+    }
+
+    /// By name, of a workflow that stays on one.
+    fn stays_on(&self) -> String {
+        let named = self.cx.pinned().or(self.claimed.pinned_dc.as_deref());
+        named.unwrap_or_default().to_owned()
     }
 
     /// The DC that the workflow stays on, if there is one, becomes durable with the first intent.

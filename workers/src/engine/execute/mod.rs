@@ -15,6 +15,7 @@ use futures::future::join_all;
 use std::sync::Arc;
 
 use self::send::send;
+use crate::step::Refused;
 use crate::{StepContext, StepError};
 
 pub use self::effect::{InEffect, in_effect};
@@ -35,6 +36,8 @@ pub struct Carried {
     pub unknown: Vec<Change>,
     /// Why it stopped before the end: of several reasons the worst.
     pub stopped: Option<StepError>,
+    /// Of changes that stand each for itself: those that were not made.
+    pub refused: Vec<Refused>,
 }
 
 /// Carries changes out: those for one DC in order, up to the first that fails, those for different
@@ -42,6 +45,17 @@ pub struct Carried {
 ///
 /// The one place where a plan's writes leave: a quarantined host is let in by none of them.
 pub async fn carry_out(cx: &StepContext, changes: &[Change]) -> Carried {
+    carry(cx, changes, false).await
+}
+
+/// Carries out changes that stand each for itself: one that is refused stops none of the others, not
+/// even of its own DC. Only a write without an answer does there, since what came of it has to be
+/// read before anything is sent again.
+pub async fn carry_out_each(cx: &StepContext, changes: &[Change]) -> Carried {
+    carry(cx, changes, true).await
+}
+
+async fn carry(cx: &StepContext, changes: &[Change], independent: bool) -> Carried {
     if let Err(error) = guard::check(cx, changes).await {
         return Carried { stopped: Some(error), ..Carried::default() };
     }
@@ -50,12 +64,14 @@ pub async fn carry_out(cx: &StepContext, changes: &[Change]) -> Carried {
         false => None,
     };
     let shares = by_dc(changes, |change| named(change.dc.as_deref(), pinned));
-    let carried = join_all(shares.into_iter().map(|(dc, share)| carry_share(cx, dc, share))).await;
+    let carried =
+        join_all(shares.into_iter().map(|(dc, share)| carry_share(cx, dc, share, independent))).await;
     let mut all = Carried::default();
     let mut reasons = Vec::new();
     for share in carried {
         all.writes.extend(share.writes);
         all.unknown.extend(share.unknown);
+        all.refused.extend(share.refused);
         reasons.extend(share.stopped);
     }
     all.stopped = StepError::worst(reasons);
@@ -91,10 +107,19 @@ async fn reach(cx: &StepContext, dc: Option<&str>) -> Result<Arc<dyn DirectoryWr
     }
 }
 
-async fn carry_share(cx: &StepContext, name: Option<&str>, changes: Vec<&Change>) -> Carried {
+async fn carry_share(
+    cx: &StepContext,
+    name: Option<&str>,
+    changes: Vec<&Change>,
+    independent: bool,
+) -> Carried {
     let mut carried = Carried::default();
     let dc = match reach(cx, name).await {
         Ok(dc) => dc,
+        Err(error) if independent => {
+            let refused = changes.into_iter().map(|change| Refused::of(change, error.clone()));
+            return Carried { refused: refused.collect(), ..carried };
+        }
         Err(error) => return Carried { stopped: Some(error), ..carried },
     };
     // On the pinned DC a change may build on the one before it, so each is looked at before the
@@ -110,6 +135,9 @@ async fn carry_share(cx: &StepContext, name: Option<&str>, changes: Vec<&Change>
         match send(dc.as_ref(), change).await {
             Ok(()) if at_once => sent.push(acknowledged(cx, dc.dc(), change)),
             Ok(()) => carried.writes.push(identified(dc.as_ref(), acknowledged(cx, dc.dc(), change)).await),
+            Err(error) if independent && !error.outcome_unknown() => {
+                carried.refused.push(Refused::of(change, error.into()));
+            }
             Err(error) => {
                 carried.unknown.extend(error.outcome_unknown().then(|| change.clone()));
                 carried.stopped = Some(error.into());
