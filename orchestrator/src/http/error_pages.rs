@@ -62,6 +62,7 @@ const PAGES: &[(&str, &str)] = &[
     page!("directory-malformed"),
     page!("verification-failed"),
     page!("not-replicated"),
+    page!("password-not-rolled"),
     page!("step-timed-out"),
     page!("undo-failed"),
     page!("unknown-runbook"),
