@@ -45,7 +45,7 @@ impl Domain {
 
     async fn contain(&self, cluster: &Cluster) -> String {
         self.directory.faults.forget();
-        cluster.ask(&format!("compromises?directory={}", self.name), &json!({ "host": HOST })).await
+        super::ask(cluster, &self.name, json!({ "host": HOST })).await
     }
 
     fn operations(&self, of: OperationKind) -> u32 {
