@@ -84,9 +84,12 @@ pub struct Verified {
 }
 
 impl Refused {
-    pub(crate) fn of(change: &Change, error: &StepError) -> Self {
+    /// Each of `changes` for the same reason.
+    pub(crate) fn all(changes: &[&Change], error: &StepError) -> Vec<Self> {
         let passing = matches!(error, StepError::Retry { .. } | StepError::ReadAgain(_));
-        Self { change: change.clone(), problem: error.problem().clone(), passing }
+        let refused =
+            |change: &&Change| Self { change: (*change).clone(), problem: error.problem().clone(), passing };
+        changes.iter().map(refused).collect()
     }
 }
 

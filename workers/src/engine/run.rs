@@ -335,7 +335,10 @@ impl Run<'_> {
         record.intent = intent_of(intended, &dc, at);
         record.detail = Some(plan.detail.clone());
         self.commit_intent(record, stays.then_some(dc.as_str())).await.map_err(Attempt::Stop)?;
-        let carried = execute::carry_out(&self.cx, &plan.changes, plan.independent).await;
+        let carried = match plan.independent {
+            true => execute::carry_out_each(&self.cx, &plan.changes).await,
+            false => execute::carry_out(&self.cx, &plan.changes).await,
+        };
         self.cx.set_refused(carried.refused);
         record.outcome.get_or_insert_default().writes.extend(carried.writes);
         // What was refused is not ours, whatever the directory shows later; only a write without

@@ -8,6 +8,7 @@ mod guard;
 mod send;
 mod take_back;
 
+use directory::error::DirectoryErrorKind;
 use directory::{Base, DirectoryWrite, Entry};
 use domain::{Change, ChangeKind, ErrorCode, Write};
 use futures::StreamExt as _;
@@ -43,11 +44,18 @@ pub struct Carried {
 /// Carries changes out: those for one DC in order, up to the first that fails, those for different
 /// DCs side by side, so that one which fails or does not answer holds up none of the others.
 ///
-/// Of `independent` changes, one that is refused, or whose DC is away, stops none of those that
-/// follow either. Only a write without an answer does: it has to be read before anything is sent again.
-///
 /// The one place where a plan's writes leave: a quarantined host is let in by none of them.
-pub async fn carry_out(cx: &StepContext, changes: &[Change], independent: bool) -> Carried {
+pub async fn carry_out(cx: &StepContext, changes: &[Change]) -> Carried {
+    carry(cx, changes, false).await
+}
+
+/// The same with changes that stand each for itself: one that a DC refuses stops none of those
+/// behind it. Only one without an answer does, since it is read before anything is sent again.
+pub async fn carry_out_each(cx: &StepContext, changes: &[Change]) -> Carried {
+    carry(cx, changes, true).await
+}
+
+async fn carry(cx: &StepContext, changes: &[Change], each: bool) -> Carried {
     if let Err(error) = guard::check(cx, changes).await {
         return Carried { stopped: Some(error), ..Carried::default() };
     }
@@ -56,15 +64,14 @@ pub async fn carry_out(cx: &StepContext, changes: &[Change], independent: bool) 
         false => None,
     };
     let shares = by_dc(changes, |change| named(change.dc.as_deref(), pinned));
-    let shares = shares.into_iter().map(|(dc, share)| carry_share(cx, dc, share, independent));
-    let carried = join_all(shares).await;
+    let carried = join_all(shares.into_iter().map(|(dc, share)| carry_share(cx, dc, share, each))).await;
     let mut all = Carried::default();
     let mut reasons = Vec::new();
     for share in carried {
         all.writes.extend(share.writes);
         all.unknown.extend(share.unknown);
-        all.refused.extend(share.refused);
         reasons.extend(share.stopped);
+        all.refused.extend(share.refused);
     }
     all.stopped = StepError::worst(reasons);
     all
@@ -99,26 +106,18 @@ async fn reach(cx: &StepContext, dc: Option<&str>) -> Result<Arc<dyn DirectoryWr
     }
 }
 
-async fn carry_share(
-    cx: &StepContext,
-    name: Option<&str>,
-    changes: Vec<&Change>,
-    independent: bool,
-) -> Carried {
+async fn carry_share(cx: &StepContext, name: Option<&str>, changes: Vec<&Change>, each: bool) -> Carried {
     let mut carried = Carried::default();
     let dc = match reach(cx, name).await {
         Ok(dc) => dc,
-        Err(error) if independent => {
-            carried.refused = changes.into_iter().map(|change| Refused::of(change, &error)).collect();
-            return carried;
-        }
+        Err(error) if each => return Carried { refused: Refused::all(&changes, &error), ..carried },
         Err(error) => return Carried { stopped: Some(error), ..carried },
     };
     // On the pinned DC a change may build on the one before it, so each is looked at before the
     // next is sent. Elsewhere the sooner all have been sent the better.
     let at_once = name.is_some();
     let mut sent = Vec::new();
-    for change in changes {
+    for (index, change) in changes.iter().copied().enumerate() {
         // The last moment to notice that another worker may have the workflow by now.
         if cx.lease_is_lost() {
             carried.stopped = Some(lease_lost());
@@ -127,8 +126,14 @@ async fn carry_share(
         match send(dc.as_ref(), change).await {
             Ok(()) if at_once => sent.push(acknowledged(cx, dc.dc(), change)),
             Ok(()) => carried.writes.push(identified(dc.as_ref(), acknowledged(cx, dc.dc(), change)).await),
-            Err(error) if independent && !error.outcome_unknown() => {
-                carried.refused.push(Refused::of(change, &error.into()));
+            Err(error) if each && !error.outcome_unknown() => {
+                let gone = matches!(error.kind, DirectoryErrorKind::Unreachable(_));
+                // A DC that is gone takes none of the others either, and each would be waited for.
+                let of = if gone { &changes[index..] } else { &changes[index..=index] };
+                carried.refused.extend(Refused::all(of, &error.into()));
+                if gone {
+                    break;
+                }
             }
             Err(error) => {
                 carried.unknown.extend(error.outcome_unknown().then(|| change.clone()));

@@ -118,7 +118,7 @@ async fn changes_go_to_the_dc_that_they_name_and_the_others_to_the_pinned_one() 
     let cx = context_of(&forest, &Arc::new(FakeRecords::default()));
     let changes =
         [described("A", None), described("B", Some("DC2.contoso.com")), described("B", Some(DCS[0]))];
-    let carried = carry_out(&cx, &changes, false).await;
+    let carried = carry_out(&cx, &changes).await;
     assert_eq!((carried.stopped, carried.unknown), (None, vec![]));
     let done: Vec<_> = carried.writes.iter().map(|write| (write.dc.as_str(), &write.change)).collect();
     // What names the pinned DC is in order with what is for it anyway.
@@ -135,7 +135,7 @@ async fn a_dc_that_does_not_get_on_holds_up_no_other() {
     let cx = context_of(&forest, &Arc::new(FakeRecords::default()));
     let gate = forest.dcs[0].gate();
     let changes = everywhere(&["A", "B"]);
-    let carrying = carry_out(&cx, &changes, false);
+    let carrying = carry_out(&cx, &changes);
     let watching = async {
         while forest.dcs[1].written().len() + forest.dcs[2].written().len() < 4 {
             tokio::task::yield_now().await;
@@ -157,7 +157,7 @@ async fn what_one_dc_refuses_stops_that_dc_alone_and_all_that_was_acknowledged_i
     forest.dcs[1].trouble("CN=B", Trouble::AnswerLost);
     forest.dcs[2].set_down(true);
     let changes = everywhere(&["A", "B", "C"]);
-    let carried = carry_out(&cx, &changes, false).await;
+    let carried = carry_out(&cx, &changes).await;
     let done: Vec<_> = carried.writes.iter().map(|write| (write.dc.as_str(), &write.change.dn)).collect();
     assert_eq!(done, [(DCS[0], &at("A")), (DCS[1], &at("A"))]);
     assert_eq!(carried.unknown, [described("B", Some(DCS[1]))], "only what was sent and not answered");
@@ -171,23 +171,38 @@ async fn what_one_dc_refuses_stops_that_dc_alone_and_all_that_was_acknowledged_i
 }
 
 #[tokio::test]
-async fn of_changes_that_stand_for_themselves_a_refusal_and_a_dc_that_is_away_stop_none() {
+async fn changes_that_stand_each_for_themselves_are_all_sent_and_what_is_refused_is_told() {
     let forest = forest(&["A", "B", "C"]);
     let cx = context_of(&forest, &Arc::new(FakeRecords::default()));
     forest.dcs[0].trouble("CN=B", Trouble::Refused(ResultCode::INSUFFICIENT_ACCESS_RIGHTS));
-    forest.dcs[1].trouble("CN=B", Trouble::AnswerLost);
+    forest.dcs[1].trouble("CN=B", Trouble::Refused(ResultCode::BUSY));
     forest.dcs[2].set_down(true);
-    let carried = carry_out(&cx, &everywhere(&["A", "B", "C"]), true).await;
-    assert_eq!(new_at(&forest.dcs[0]), ["A", "C"], "the one behind the refused one was sent");
-    assert_eq!(new_at(&forest.dcs[1]), ["A", "B"], "nothing is sent before a lost answer is looked into");
-    assert_eq!(carried.unknown, [described("B", Some(DCS[1]))]);
-    assert!(carried.stopped.is_some(), "the lost answer");
-    let refused: Vec<_> = carried
-        .refused
-        .iter()
-        .map(|one| (one.change.dc.as_deref().unwrap_or_default(), one.passing))
-        .collect();
-    assert_eq!(refused, [(DCS[0], false), (DCS[2], true), (DCS[2], true), (DCS[2], true)]);
+    let carried = carry_out_each(&cx, &everywhere(&["A", "B", "C"])).await;
+    assert_eq!(new_at(&forest.dcs[0]), ["A", "C"]);
+    assert_eq!(new_at(&forest.dcs[1]), ["A", "C"]);
+    assert!(carried.stopped.is_none() && carried.unknown.is_empty());
+    let refused = carried.refused.iter();
+    let refused: Vec<_> =
+        refused.map(|one| (one.change.dc.as_deref(), &one.change.dn, one.passing)).collect();
+    let expected = [
+        (Some(DCS[0]), &at("B"), false),
+        (Some(DCS[1]), &at("B"), true),
+        (Some(DCS[2]), &at("A"), true),
+        (Some(DCS[2]), &at("B"), true),
+        (Some(DCS[2]), &at("C"), true),
+    ];
+    assert_eq!(refused, expected);
+}
+
+#[tokio::test]
+async fn a_change_without_an_answer_is_read_before_anything_else_is_sent() {
+    let forest = forest(&["A", "B", "C"]);
+    let cx = context_of(&forest, &Arc::new(FakeRecords::default()));
+    forest.dcs[0].trouble("CN=B", Trouble::AnswerLost);
+    let carried = carry_out_each(&cx, &everywhere(&["A", "B", "C"])).await;
+    assert_eq!(carried.unknown, [described("B", Some(DCS[0]))]);
+    assert!(matches!(carried.stopped, Some(StepError::ReadAgain(_))) && carried.refused.is_empty());
+    assert_eq!(new_at(&forest.dcs[1]), ["A", "B", "C"]);
 }
 
 #[tokio::test]
@@ -198,7 +213,7 @@ async fn after_a_crash_each_dc_is_asked_for_its_own_and_one_that_is_away_leaves_
     let none = in_effect(&cx, &intent(changes.clone())).await.expect("all answer");
     assert!(none.writes.is_empty() && none.in_doubt.is_empty());
 
-    carry_out(&cx, &[described("B", Some(DCS[1])), described("A", Some(DCS[2]))], false).await;
+    carry_out(&cx, &[described("B", Some(DCS[1])), described("A", Some(DCS[2]))]).await;
     forest.dcs[2].set_down(true);
     let found = in_effect(&cx, &intent(changes.clone())).await.expect("one is away");
     let ours: Vec<_> = found.writes.iter().map(|write| (write.dc.as_str(), &write.change)).collect();
@@ -224,7 +239,7 @@ async fn the_pinned_dc_must_answer_before_anything_goes_on() {
 async fn writes_are_taken_back_where_they_were_made_and_nowhere_else() {
     let forest = forest(&["A", "B"]);
     let cx = context_of(&forest, &Arc::new(FakeRecords::default()));
-    let carried = carry_out(&cx, &everywhere(&["A", "B"]), false).await;
+    let carried = carry_out(&cx, &everywhere(&["A", "B"])).await;
     let others: Vec<_> = carried.writes.iter().filter(|write| write.dc != DCS[1]).cloned().collect();
     forest.dcs[2].set_down(true);
     let stopped = take_back(&cx, &others).await.expect_err("one is away");
@@ -275,12 +290,12 @@ async fn an_undo_brings_back_everybody_but_the_host_that_was_contained_meanwhile
     let left = AttributeChange::values("member", vec![], members.into_iter().map(Into::into).collect());
     let swap = AttributeChange::set(READERS, vec![before], vec![after.clone()]);
     let changes = [Change::modify(group.clone(), vec![left]), Change::modify(account.clone(), vec![swap])];
-    let carried = carry_out(&cx, &changes, false).await;
+    let carried = carry_out(&cx, &changes).await;
     assert_eq!((carried.stopped, carried.writes.len()), (None, 2));
 
     records.place("Host1", &host("Host1").sid, &host("Host1").dn);
     let contained = AttributeChange::set(READERS, vec![after], vec![readers(&[1200], &[1101])]);
-    let contained = carry_out(&cx, &[Change::modify(account.clone(), vec![contained])], false).await;
+    let contained = carry_out(&cx, &[Change::modify(account.clone(), vec![contained])]).await;
     assert_eq!(contained.stopped, None);
 
     for _ in 0..2 {
@@ -301,11 +316,11 @@ async fn an_undo_does_not_give_a_quarantined_host_its_own_entry_back() {
     let wire = vec![before.wire().expect("bytes").to_vec()];
     dc.put(&Entry::new(account.clone(), [(READERS.to_owned(), wire)]));
     let swap = AttributeChange::set(READERS, vec![before.clone()], vec![after.clone()]);
-    let carried = carry_out(&cx, &[Change::modify(account.clone(), vec![swap])], false).await;
+    let carried = carry_out(&cx, &[Change::modify(account.clone(), vec![swap])]).await;
     records.place("Host1", &host("Host1").sid, &host("Host1").dn);
     take_back(&cx, &carried.writes).await.expect("nothing that may come back");
     assert_eq!(list_of(dc, &account), (vec![], vec![sid(1102)]));
     let again = AttributeChange::set(READERS, vec![after], vec![before]);
-    let refused = carry_out(&cx, &[Change::modify(account, vec![again])], false).await;
+    let refused = carry_out(&cx, &[Change::modify(account, vec![again])]).await;
     assert!(refused.writes.is_empty() && matches!(refused.stopped, Some(StepError::Fail(_))));
 }

@@ -42,17 +42,12 @@ pub fn judge(account: &Entry, host: &Sid, token: &[Sid]) -> Judged {
         Err(error) => return unreadable(&error.to_string()),
     };
     let verdict = match list.may_read(token) {
-        _ if denies_first(&list, host) => Verdict::Denied,
+        _ if list.denies_first(host) => Verdict::Denied,
         Access::Granted => Verdict::LetIn,
         Access::Depends(why) => Verdict::Depends(why),
         Access::Denied => Verdict::NotLetIn,
     };
     Judged { verdict, by: let_in(&list, token) }
-}
-
-/// Whether another deny entry would change nothing.
-pub fn denies_first(list: &ReaderDescriptor, host: &Sid) -> bool {
-    !list.clone().deny(host)
 }
 
 fn let_in(list: &ReaderDescriptor, token: &[Sid]) -> Vec<Sid> {

@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 
 use super::affected::Affected;
 use super::host::Host;
-use super::judge::denies_first;
 use crate::step::Refused;
 use crate::steps::gmsa::READERS;
 use crate::{StepContext, StepError};
@@ -85,7 +84,7 @@ fn ours(writes: &[Write], host: &Sid, affected: &[Affected]) -> Vec<(Sid, Dn)> {
 
 fn denies(values: &[AttributeValue], host: &Sid) -> bool {
     let list = values.first().and_then(AttributeValue::wire).map(ReaderDescriptor::from_bytes);
-    list.is_some_and(|list| list.is_ok_and(|list| denies_first(&list, host)))
+    list.is_some_and(|list| list.is_ok_and(|list| list.denies_first(host)))
 }
 
 #[cfg(test)]
