@@ -17,6 +17,8 @@ const HOST: &str = "Host1";
 const FARM: &str = "KilFarm";
 const GROUP: &str = "KilGroup";
 const STRANGER: &str = "KilStranger";
+/// In every DN, and not in that of the rootDSE, which is read whenever a connection is opened.
+const NAMED: &str = "=";
 /// More than there are operations to die at, and one for the trial.
 const DOMAINS: usize = 64;
 
@@ -78,7 +80,7 @@ fn host_dn() -> String {
 
 /// Every read and, before and after its effect, every write of a containment.
 fn deaths(searches: u32, modifies: u32) -> Vec<Fault> {
-    let hang = |operation, kind: FaultKind, nth| Fault::once(operation, kind).nth(nth);
+    let hang = |operation, kind: FaultKind, nth| Fault::once(operation, kind).on(NAMED).nth(nth);
     let reads = (1..=searches).map(|nth| hang(OperationKind::Search, FaultKind::HangBeforeEffect, nth));
     let writes = (1..=modifies).flat_map(|nth| {
         [FaultKind::HangBeforeEffect, FaultKind::HangAfterEffect]
@@ -121,7 +123,7 @@ async fn a_worker_killed_at_any_read_and_before_or_after_any_write_of_a_containm
         domain.directory.faults.inject((*death).clone());
         ids.push(domain.contain(&cluster).await);
     }
-    // A connection more or less is opened, so the last reads may not come.
+    // One more or less is read of what a worker remembers, so the last reads may not come.
     for ((domain, death), id) in scenes.iter().zip(&ids) {
         eventually(&format!("the worker hangs: {death:?}"), LIMIT, async || {
             let hangs = domain.directory.faults.hanging() > 0;
