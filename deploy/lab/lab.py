@@ -147,10 +147,9 @@ def as_host(host, name, *opts):
     for line in (sys.stdin if o["--hold"] == "1" else [""]):
         how, *other = line.split() or ["same"]; name = other[0] if other else name
         try:
-            if how == "ticket":
-                c = new_creds()
             if db is None or how in ("session", "ticket"):
-                db = SamDB(url=url, credentials=c, lp=lp)
+                fresh = new_creds() if how == "ticket" else c
+                db = SamDB(url=url, credentials=fresh, lp=lp); c = fresh     # who gets no new ticket still has the old one
             got = "password" if read_blob(db, name)[0] else "denied"
         except (ldb.LdbError, RuntimeError) as e:
             # what Samba says of an account that lets nobody read: it has no membership at all

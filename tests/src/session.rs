@@ -28,6 +28,8 @@ pub struct HostSession {
     input: ChildStdin,
     answers: Receiver<String>,
     what: String,
+    /// What Samba's client says beside its answers.
+    errors: tempfile::NamedTempFile,
 }
 
 impl HostSession {
@@ -39,7 +41,8 @@ impl HostSession {
         let mut command = lab.command("as-host");
         command.args([host, gmsa, "--hold", "--auth", "krb5", "--url"]);
         command.arg(format!("ldap://{dc}.contoso.com"));
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        let errors = tempfile::NamedTempFile::new()?;
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(errors.reopen()?);
         let mut child =
             command.spawn().context("cannot start as-host; deploy/lab/up installs what it needs")?;
         let input = child.stdin.take().context("its standard input")?;
@@ -49,7 +52,7 @@ impl HostSession {
         std::thread::spawn(move || {
             output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line).ok())
         });
-        Ok(Self { child, input, answers, what: format!("{host} at {dc}") })
+        Ok(Self { child, input, answers, what: format!("{host} at {dc}"), errors })
     }
 
     /// In the session that is open.
@@ -71,7 +74,8 @@ impl HostSession {
     }
 
     fn attempt(&mut self, how: &str, gmsa: &str) -> Result<Seen> {
-        let what = || format!("{how} of {}, {gmsa}", self.what);
+        let said = || std::fs::read_to_string(self.errors.path()).unwrap_or_default();
+        let what = || format!("{how} of {}, {gmsa}: {}", self.what, said().trim());
         self.input.write_all(format!("{how} {gmsa}\n").as_bytes()).with_context(what)?;
         match self.answers.recv_timeout(LIMIT).with_context(what)?.as_str() {
             "password" => Ok(Seen::Password),

@@ -18,22 +18,23 @@ async fn what_is_no_member_host_is_refused_and_nothing_written_and_a_dcs_account
     let gmsa = tests::lab::unique_name("cmpb");
     make_gmsa(&admin, &gmsa, &[entry::allow(&dc1)]).expect("a gMSA");
     scene.replicated(&account_dn(&gmsa), "msDS-GroupMSAMembership", 1).await;
-    for (named, code) in [
+    let account = format!("{}$", farm.name);
+    let all = [
         ("NoSuchHost", ErrorCode::HostNotFound),
         ("svc-limited", ErrorCode::HostNotComputer),
         ("CN=svc-limited,CN=Users,DC=contoso,DC=com", ErrorCode::HostNotComputer),
         ("Domain Computers", ErrorCode::HostNotComputer),
-        (&format!("{}$", farm.name), ErrorCode::HostNotComputer),
+        (&account, ErrorCode::HostNotComputer),
         ("dc1", ErrorCode::HostIsDomainController),
         (DC1_DN, ErrorCode::HostIsDomainController),
-    ] {
-        let id = scene.contain(named).await;
+    ];
+    let ids = futures::future::join_all(all.map(|(named, _)| scene.contain(named))).await;
+    for ((named, code), id) in all.iter().zip(ids) {
         let done = scene.cluster.finishes(&id, LIMIT).await;
         assert_eq!(done.state, WorkflowState::Failed, "{named}: {:#?}", done.result);
-        assert_eq!(done.error.map(|error| error.code), Some(code), "{named}");
-        let writes: usize =
-            done.steps.iter().filter_map(|step| step.outcome.as_ref()).map(|out| out.writes.len()).sum();
-        assert_eq!(writes, 0, "{named}");
+        assert_eq!(done.error.map(|error| error.code), Some(*code), "{named}");
+        let outcomes = done.steps.iter().filter_map(|step| step.outcome.as_ref());
+        assert_eq!(outcomes.map(|outcome| outcome.writes.len()).sum::<usize>(), 0, "{named}");
     }
     assert_eq!(reader_list(&admin, &gmsa), [(0, dc1.clone())]);
     assert_eq!(
@@ -44,7 +45,7 @@ async fn what_is_no_member_host_is_refused_and_nothing_written_and_a_dcs_account
 
     let forced =
         json!({ "host": "dc1", "force": "seen in the incident of today", "keepComputerEnabled": true });
-    let id = scene.cluster.ask("compromises", &forced).await;
+    let id = super::ask(&scene.cluster, "default", forced).await;
     scene.contained(&id).await;
     for dc in tests::twin::DCS {
         assert_eq!(reader_list(&scene.twin.admin(dc), &gmsa).first(), Some(&(1, dc1.clone())), "{dc}");

@@ -90,7 +90,6 @@ async fn open_sessions_and_cached_tickets_are_worth_nothing_at_once_on_two_dcs_t
     let mut sessions = scene.twin.sessions(&host, &farm.name).expect("sessions");
     let mut others = scene.twin.sessions(&other, &farm.name).expect("sessions");
     reads_all(&mut sessions, &all, "the host before");
-
     scene.twin.cut_replication();
     let id = scene.contain(&host).await;
     let contained = scene.contained(&id).await;

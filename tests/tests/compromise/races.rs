@@ -47,7 +47,7 @@ async fn let_in_and_cut_off(scene: &Scene, moment: Moment) {
     let hosts_body = json!({ "hosts": [host] });
     // Enabled still, so that new tickets are put to the test too.
     let compromise = json!({ "host": host, "keepComputerEnabled": true });
-    let contain = || scene.cluster.ask("compromises", &compromise);
+    let contain = || super::ask(&scene.cluster, "default", compromise.clone());
     let let_in = async || tokio::join!(scene.cluster.submit(&wanted), scene.cluster.ask(&hosts, &hosts_body));
     let (id, (deploy, add)) = match moment {
         Moment::Before => {
@@ -95,7 +95,6 @@ async fn let_in_and_cut_off(scene: &Scene, moment: Moment) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deploy_and_an_add_host_of_that_very_host_do_not_let_it_in_whenever_the_containment_comes() {
     let scene = Scene::new().await;
-    for moment in [Moment::Before, Moment::With, Moment::AfterMembers] {
-        let_in_and_cut_off(&scene, moment).await;
-    }
+    let moments = [Moment::Before, Moment::With, Moment::AfterMembers];
+    futures::future::join_all(moments.map(|moment| let_in_and_cut_off(&scene, moment))).await;
 }

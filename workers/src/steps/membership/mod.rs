@@ -174,7 +174,7 @@ async fn take_back_swap(cx: &StepContext, write: &Write, swap: &Swap) -> Result<
             }
         },
     )?;
-    let carried = execute::carry_out(cx, &Vec::from_iter(change), false).await;
+    let carried = execute::carry_out(cx, &Vec::from_iter(change)).await;
     carried.stopped.map_or(Ok(true), Err)
 }
 
