@@ -14,6 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::http::{self, Api};
 use crate::intake::Intake;
 use crate::options::OrchestratorOptions;
+use crate::quarantine_watch::QuarantineWatch;
 use crate::reaper::Reaper;
 use crate::relay::{OutboxSignal, Relay};
 
@@ -30,6 +31,7 @@ pub struct Orchestrator {
     api: Arc<Api>,
     relay: Arc<Relay>,
     reaper: Arc<Reaper>,
+    watch: Arc<QuarantineWatch>,
     intake: Option<Arc<Intake>>,
     drain: Duration,
 }
@@ -51,13 +53,21 @@ impl Orchestrator {
             prometheus: options.prometheus.clone(),
             settings: options.settings.clone(),
         };
+        let watch = QuarantineWatch {
+            store: options.store.clone(),
+            clock: options.clock.clone(),
+            rng: options.rng.clone(),
+            directories: options.known_directories.clone(),
+            check_every: options.settings.quarantine_check_every,
+        };
         let (intake, hold) = (options.intake.clone(), options.settings.intake_hold);
         let api = Arc::new(Api::new(options));
         let intake = intake.map(|options| {
             let (clock, rng) = (api.clock.clone(), api.rng.clone());
             Arc::new(Intake { options, requests: api.requests.clone(), clock, rng, hold })
         });
-        Self { api, relay: Arc::new(relay), reaper: Arc::new(reaper), intake, drain }
+        let (relay, reaper, watch) = (Arc::new(relay), Arc::new(reaper), Arc::new(watch));
+        Self { api, relay, reaper, watch, intake, drain }
     }
 
     /// For whoever writes events through another [`store::Store`] than ours; ours wakes the relay by
@@ -78,6 +88,8 @@ impl Orchestrator {
         let (relay, reaper) = (self.relay.clone(), self.reaper.clone());
         let relay = supervise("relay", stop_relay.clone(), move |stop| relay.clone().run(stop));
         let reaper = supervise("reaper", stop.clone(), move |stop| reaper.clone().run(stop));
+        let watch = self.watch.clone();
+        let watch = supervise("quarantine watch", stop.clone(), move |stop| watch.clone().run(stop));
         let intake = self.intake.clone();
         let intake =
             intake.map(|intake| supervise("intake", stop.clone(), move |stop| intake.clone().run(stop)));
@@ -87,7 +99,8 @@ impl Orchestrator {
         if let Some(intake) = intake {
             let _ = intake.await;
         }
-        // A task that ends in another way than by its stop is started again, so these two just end.
+        // A task that ends in another way than by its stop is started again, so these just end.
+        let _ = watch.await;
         let _ = reaper.await;
         stop_relay.cancel();
         let _ = relay.await;
