@@ -7,11 +7,14 @@
 
 mod events;
 mod http;
+mod incident;
 mod intake;
 mod options;
 mod outage;
+mod quarantine_watch;
 mod reaper;
 mod relay;
+mod report;
 mod requests;
 mod run;
 mod schedules;

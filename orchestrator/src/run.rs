@@ -14,6 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::http::{self, Api};
 use crate::intake::Intake;
 use crate::options::OrchestratorOptions;
+use crate::quarantine_watch::QuarantineWatch;
 use crate::reaper::Reaper;
 use crate::relay::{OutboxSignal, Relay};
 use crate::schedules::scheduler::Scheduler;
@@ -32,6 +33,7 @@ pub struct Orchestrator {
     relay: Arc<Relay>,
     reaper: Arc<Reaper>,
     scheduler: Arc<Scheduler>,
+    watch: Arc<QuarantineWatch>,
     intake: Option<Arc<Intake>>,
     drain: Duration,
 }
@@ -53,6 +55,13 @@ impl Orchestrator {
             prometheus: options.prometheus.clone(),
             settings: options.settings.clone(),
         };
+        let watch = QuarantineWatch {
+            store: options.store.clone(),
+            clock: options.clock.clone(),
+            rng: options.rng.clone(),
+            directories: options.known_directories.clone(),
+            check_every: options.settings.quarantine_check_every,
+        };
         let (intake, hold) = (options.intake.clone(), options.settings.intake_hold);
         let settings = options.settings.clone();
         let api = Arc::new(Api::new(options));
@@ -71,6 +80,7 @@ impl Orchestrator {
             relay: Arc::new(relay),
             reaper: Arc::new(reaper),
             scheduler: Arc::new(scheduler),
+            watch: Arc::new(watch),
             intake,
             drain,
         }
@@ -96,6 +106,8 @@ impl Orchestrator {
         let reaper = supervise("reaper", stop.clone(), move |stop| reaper.clone().run(stop));
         let scheduler = self.scheduler.clone();
         let scheduler = supervise("scheduler", stop.clone(), move |stop| scheduler.clone().run(stop));
+        let watch = self.watch.clone();
+        let watch = supervise("quarantine watch", stop.clone(), move |stop| watch.clone().run(stop));
         let intake = self.intake.clone();
         let intake =
             intake.map(|intake| supervise("intake", stop.clone(), move |stop| intake.clone().run(stop)));
@@ -106,6 +118,7 @@ impl Orchestrator {
             let _ = intake.await;
         }
         // A task that ends in another way than by its stop is started again, so these just end.
+        let _ = watch.await;
         let _ = reaper.await;
         let _ = scheduler.await;
         stop_relay.cancel();

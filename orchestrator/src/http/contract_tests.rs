@@ -154,7 +154,7 @@ fn sample_work() -> HostWork {
 fn sample_workflow() -> Workflow {
     let now = DateTime::from_timestamp(1_700_000_000, 0).expect("a valid time");
     let dn = Dn::parse("CN=ITFarm1,DC=contoso,DC=com").expect("valid");
-    let change = Change::rename(dn, "04030201-0605-0807-090a-0b0c0d0e0f10", "ITFarm1-old");
+    let change = Change::rename(dn, "04030201-0605-0807-090a-0b0c0d0e0f10", "ITFarm1-old").at("dc1");
     let problem =
         Problem::new(ErrorCode::SpnConflict, "m", "h").with_violations(vec![Violation::new("f", "r", "m")]);
     let write =
@@ -187,8 +187,8 @@ fn sample_workflow() -> Workflow {
         lane: Lane::Lifecycle,
         mode: Mode::Apply,
         state: WorkflowState::Waiting,
-        parent: None,
-        preempted_by: None,
+        parent: Some(SOME_ID.parse().expect("an id")),
+        preempted_by: Some(SOME_ID.parse().expect("an id")),
         requested_by: "anna".to_owned(),
         reason: None,
         created_at: now,
@@ -400,6 +400,98 @@ fn schedules_look_as_the_document_says() {
     assert_described("Fire", &serde_json::to_value(fire).expect("serialises"));
     for page in ["SchedulePage", "FirePage", "PreviewPage", "CalendarPage"] {
         assert_described(page, &json!({"items": [], "next": null}));
+    }
+}
+
+#[test]
+fn incidents_and_the_quarantine_look_as_the_document_says() {
+    use domain::containment::{Containment, KnownPassword};
+    let now = DateTime::from_timestamp(1_700_000_000, 0).expect("a valid time");
+    let found = super::testing::containment(now);
+    let read: Containment = serde_json::from_value(found.clone()).expect("a containment");
+    assert_eq!(serde_json::to_value(&read).expect("serialises"), found);
+    let compromise = Workflow { result: Some(found), farm: None, ..sample_workflow() };
+    let child = Workflow {
+        kind: WorkflowKind::REPLACE,
+        state: WorkflowState::Succeeded,
+        farm: read.accounts[0].farm.clone(),
+        finished_at: Some(now),
+        ..sample_workflow()
+    };
+    let incident = crate::incident::incident(compromise, vec![child], now);
+    let incident = serde_json::to_value(incident).expect("serialises");
+    for (schema, pointer) in [
+        ("Incident", ""),
+        ("Containment", "/containment"),
+        ("ContainedHost", "/containment/host"),
+        ("ContainedAccount", "/containment/accounts/0"),
+        ("Exposure", "/containment/accounts/0/exposure"),
+        ("ContainedDc", "/containment/domainControllers/0"),
+        ("AccountExposure", "/exposures/0"),
+        ("ExposureOver", "/exposures/0/rolled"),
+        ("RecoveryChild", "/exposures/0/recovery"),
+    ] {
+        assert_described(schema, incident.pointer(pointer).expect("is there"));
+    }
+    let known = serde_json::to_value([KnownPassword::Previous, KnownPassword::Current, KnownPassword::Next]);
+    assert_eq!(document()["components"]["schemas"]["KnownPassword"]["enum"], known.expect("serialises"));
+    let release = store::Release {
+        at: now,
+        by: "ben".to_owned(),
+        workflow: SOME_ID.parse().expect("an id"),
+        reason: None,
+    };
+    let quarantined = store::Quarantined {
+        id: uuid::Uuid::nil(),
+        directory: domain::DirectoryName::default(),
+        host_sid: "S-1-5-21-1-2-3-1601".parse().expect("valid"),
+        host_name: "Host1".to_owned(),
+        computer_dn: Dn::parse("CN=Host1,DC=x").expect("valid"),
+        workflow: release.workflow,
+        placed_by: "rita".to_owned(),
+        reason: None,
+        placed_at: now,
+        computer_disabled: true,
+        released: Some(release),
+    };
+    let quarantined = serde_json::to_value(quarantined).expect("serialises");
+    assert_described("Quarantined", &quarantined);
+    assert_described("QuarantineRelease", &quarantined["released"]);
+    let denial = store::Denial {
+        account_sid: "S-1-5-21-1-2-3-1000".parse().expect("valid"),
+        account_dn: Dn::parse("CN=a,DC=x").expect("valid"),
+        workflow: SOME_ID.parse().expect("an id"),
+        written_at: now,
+    };
+    assert_described("Denial", &serde_json::to_value(denial).expect("serialises"));
+    assert_described("QuarantineDetail", &json!({"quarantine": {}, "denials": []}));
+    assert_described("QuarantinePage", &json!({"items": [], "next": null}));
+}
+
+#[test]
+fn reports_look_as_the_document_says() {
+    let workflow = sample_workflow();
+    let children = [sample_workflow()];
+    let report = crate::report::report(&workflow, &children, workflow.created_at, true);
+    let mut report = serde_json::to_value(report).expect("serialises");
+    // Of an event each of these is left out where it has no meaning; no event has all three.
+    let events = report["timeline"].as_array_mut().expect("events");
+    let whole = events.iter_mut().find(|event| event["dc"].is_string()).expect("a write");
+    whole["by"] = json!("x");
+    let whole = whole.clone();
+    assert_described("ReportEvent", &whole);
+    for (schema, pointer) in [
+        ("Report", ""),
+        ("ReportSubject", "/workflow"),
+        ("ReportStep", "/steps/0"),
+        ("ReportWrite", "/writes/0"),
+        ("ReportAttribute", "/writes/0/attributes/0"),
+        ("ReportValue", "/writes/0/attributes/0/after/0"),
+        ("ReportApproval", "/approvals/0"),
+        ("ReportHost", "/hostActions/0"),
+        ("ReportChild", "/children/0"),
+    ] {
+        assert_described(schema, report.pointer(pointer).expect("is there"));
     }
 }
 

@@ -4,6 +4,7 @@
 mod actions;
 mod auth;
 mod calendars;
+mod compromises;
 mod decisions;
 mod deploy;
 mod docs;
@@ -19,6 +20,10 @@ mod lifecycle;
 mod manifest;
 mod metrics;
 mod page;
+mod quarantine;
+mod recovery;
+mod report;
+mod report_schema;
 mod rotation;
 mod schedule_schema;
 mod schedules;
@@ -121,6 +126,14 @@ fn v1() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(rotation::check))
         .routes(routes!(rotation::list))
         .routes(routes!(rotation::show))
+        .routes(routes!(compromises::list, compromises::contain))
+        .routes(routes!(compromises::show))
+        .routes(routes!(recovery::recover))
+        .routes(routes!(quarantine::list))
+        .routes(routes!(quarantine::show))
+        .routes(routes!(quarantine::release))
+        .routes(routes!(quarantine::check))
+        .routes(routes!(report::show))
         .routes(routes!(workflows::list))
         .routes(routes!(workflows::show))
         .routes(routes!(watch::watch))

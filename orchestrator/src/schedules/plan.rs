@@ -7,7 +7,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use store::{DueSchedule, NewWorkflow, PlannedFire, PlannedRound, QueuedFire, Schedule, StoreError};
 
 use super::{PRINCIPAL, Schedules, ended_because, request};
-use crate::requests::{RequestError, require};
+use crate::requests::{RequestError, require_any};
 
 /// Due times that one transaction records, so that memory stays flat however many have come.
 const BUDGET: usize = 1_000;
@@ -82,10 +82,10 @@ impl Schedules {
     }
 
     async fn try_ask(&self, schedule: &Schedule) -> Result<NewWorkflow, RequestError> {
-        let role = request(&schedule.spec)?.role();
+        let wanted = request(&schedule.spec)?.roles();
         // What was taken from its owner since is taken from the schedule.
         if let Some(roles) = self.store().roles_of(&schedule.owner).await? {
-            require(&Principal { name: schedule.owner.clone(), roles }, role)?;
+            require_any(&Principal { name: schedule.owner.clone(), roles }, wanted)?;
         }
         let name = format!("{PRINCIPAL}{}", schedule.spec.name);
         self.draft(&schedule.spec, &Principal { name, roles: schedule.owner_roles.clone() }).await
