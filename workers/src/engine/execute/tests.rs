@@ -195,14 +195,21 @@ async fn changes_that_stand_each_for_themselves_are_all_sent_and_what_is_refused
 }
 
 #[tokio::test]
-async fn a_change_without_an_answer_is_read_before_anything_else_is_sent() {
+async fn changes_that_stand_for_themselves_are_all_tried_but_behind_a_lost_answer() {
     let forest = forest(&["A", "B", "C"]);
     let cx = context_of(&forest, &Arc::new(FakeRecords::default()));
-    forest.dcs[0].trouble("CN=B", Trouble::AnswerLost);
+    forest.dcs[0].trouble("CN=B", Trouble::Refused(ResultCode::INSUFFICIENT_ACCESS_RIGHTS));
+    forest.dcs[1].trouble("CN=B", Trouble::AnswerLost);
+    forest.dcs[2].set_down(true);
     let carried = carry_out_each(&cx, &everywhere(&["A", "B", "C"])).await;
-    assert_eq!(carried.unknown, [described("B", Some(DCS[0]))]);
-    assert!(matches!(carried.stopped, Some(StepError::ReadAgain(_))) && carried.refused.is_empty());
-    assert_eq!(new_at(&forest.dcs[1]), ["A", "B", "C"]);
+    assert_eq!(new_at(&forest.dcs[0]), ["A", "C"]);
+    assert_eq!(new_at(&forest.dcs[1]), ["A", "B"]);
+    assert_eq!(carried.unknown, [described("B", Some(DCS[1]))]);
+    assert!(matches!(carried.stopped, Some(StepError::ReadAgain(_))), "{:?}", carried.stopped);
+    let of = |refused: &Refused| (refused.change.dc.clone().unwrap_or_default(), refused.passing);
+    let refused: Vec<_> = carried.refused.iter().map(of).collect();
+    let away = (DCS[2].to_owned(), true);
+    assert_eq!(refused, [(DCS[0].to_owned(), false), away.clone(), away.clone(), away]);
 }
 
 #[tokio::test]
