@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use directory::embedded::{Fault, FaultKind, OperationKind};
 use directory::{Base, Entry, ReaderDescriptor, ResultCode, Scope, Search};
-use domain::{Clock, Mode, Sid, StepState, SystemClock, WaitReason, Workflow, WorkflowKind, WorkflowState};
+use domain::{
+    Clock, Dn, Mode, Sid, StepState, SystemClock, WaitReason, Workflow, WorkflowKind, WorkflowState,
+};
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use store::{Action, WorkflowFilter};
@@ -99,8 +101,10 @@ async fn input(world: &World, kind: &Asked) -> Value {
         input["accountSid"] = deployed["account"]["sid"].clone();
     }
     if input.get("hostSid").is_some_and(Value::is_null) {
-        let quarantined = world.store.quarantined(&Default::default()).await.expect("the store answers");
-        input["hostSid"] = json!(quarantined.first().expect("a host under quarantine").host_sid);
+        let dc = world.directory.pin(None).await.expect("a DC");
+        let host = Dn::parse("CN=Host1,OU=Servers,DC=contoso,DC=com").expect("a DN");
+        let host = dc.read(&(&host).into(), &["objectSid"]).await.expect("a read").expect("Host1");
+        input["hostSid"] = json!(host.sid("objectSid"));
     }
     input
 }
