@@ -113,8 +113,9 @@ fn gmsa(name: &str) -> Dn {
 fn host_password() -> String {
     let folder = std::env::var("LAB_DIR").expect("LAB_DIR: source ${LAB_DIR}/farmhand.env");
     let text = std::fs::read_to_string(format!("{folder}/env")).expect("the lab's environment");
-    let line = text.lines().find_map(|line| line.strip_prefix("export LAB_HOST_PASSWORD="));
-    line.expect("LAB_HOST_PASSWORD").trim_matches('\'').to_owned()
+    let line = text.lines().find_map(|line| line.strip_prefix("export LAB_HOST_PASSWORD='"));
+    let (password, _comment) = line.and_then(|line| line.split_once('\'')).expect("LAB_HOST_PASSWORD");
+    password.to_owned()
 }
 
 /// A host that stays logged on, with a Kerberos ticket.
@@ -221,6 +222,7 @@ async fn a_computer_that_we_may_not_disable_is_denied_all_the_same() {
     let host = there.host("CN=Computers,DC=contoso,DC=com");
     let me = sid(there.dc.as_ref(), &dn(&host.dn)).await;
     let name = there.wild(&me).await;
+    assert!(there.lab.host_reads_password(&host.name, &name).expect("an answer"), "before");
     let told = there.contain(json!({ "host": host.name })).await;
     assert!(!there.lab.host_reads_password(&host.name, &name).expect("an answer"));
     assert_eq!(told.host.computer, ComputerState::StillEnabled);

@@ -130,8 +130,7 @@ async fn lists_that_cannot_be_read_and_accounts_that_are_gone_are_warnings() {
     let there = Contained::new().await;
     there.deploy(farm("Sound1", "Sound1Hosts", &["Host1"])).await;
     there.deploy(farm("Gone1", "Gone1Hosts", &["Host1"])).await;
-    there.wild("Broken1", &[]).await;
-    there.put_list("Broken1", b"garbage".to_vec()).await;
+    there.world.embedded.seed_gmsas(&["Broken1".to_owned()], None).await.expect("one without a list");
     there.dc.delete(&account("Gone1")).await.expect("deleted");
     let told = there.contain("Host1").await;
     assert!(there.denied("Host1", "Sound1").await);

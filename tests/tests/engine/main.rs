@@ -4,6 +4,7 @@ mod approvals;
 mod deletions;
 mod fan_out;
 mod hosts;
+mod preempted;
 mod waits;
 
 use std::collections::BTreeSet;

@@ -19,6 +19,7 @@ use crate::steps::contain::close_doors::{self, CloseDoors, DoorsOutput};
 use crate::steps::contain::contain_everywhere::{self, ContainEverywhere, EverywhereOutput};
 use crate::steps::contain::deny_on_record::{self, Case, DenyOnRecord};
 use crate::steps::contain::disable_computer::{self, ComputerOutput, DisableComputer};
+use crate::steps::contain::doors;
 use crate::steps::contain::preempt::Preempt;
 use crate::steps::contain::sweep::{self, Sweep, SweepOutput};
 use crate::steps::gmsa::fields::CONTROL;
@@ -133,7 +134,10 @@ fn computer(left: &Left) -> ComputerState {
 /// Deny entries that were not taken at first are there by now, or this would not have come to an
 /// end: what is left are groups, the computer, and what was left on purpose.
 fn not_done(left: &Left) -> Vec<String> {
-    let mut not_done = left.doors.left.clone();
+    let affected =
+        [left.case.affected.clone(), left.swept.affected.clone(), left.everywhere.affected.clone()].concat();
+    let closed = [left.doors.closed.clone(), left.everywhere.closed.clone()].concat();
+    let mut not_done = doors::left(&affected, &left.case.host, &left.case.ways, &closed);
     let (enabled, doors): (Vec<_>, Vec<_>) =
         left.everywhere.not_taken.iter().partition(|one| one.attribute == CONTROL);
     not_done.extend(doors.iter().map(|one| format!("the host is still in {one}")));

@@ -84,9 +84,10 @@ impl Ways {
     /// The groups between `outer` and the host on the shortest way, the outer ones first.
     fn between(&self, outer: &Group) -> Vec<String> {
         let by_dn: HashMap<_, _> = self.groups.iter().map(|group| (group.dn.key(), group)).collect();
-        let starts = self.groups.iter().filter(|group| {
-            self.primary.as_ref() == Some(&group.sid) || self.direct.iter().any(|dn| *dn == group.dn)
-        });
+        let starts = self
+            .groups
+            .iter()
+            .filter(|group| self.primary.as_ref() == Some(&group.sid) || self.direct.contains(&group.dn));
         // Breadth first from the host outwards; each group remembers where it was reached from.
         let mut waiting: VecDeque<_> = starts.collect();
         let mut seen: HashSet<_> = waiting.iter().map(|group| group.dn.key()).collect();

@@ -171,6 +171,48 @@ async fn what_one_dc_refuses_stops_that_dc_alone_and_all_that_was_acknowledged_i
 }
 
 #[tokio::test]
+async fn changes_that_stand_each_for_themselves_are_all_sent_and_what_is_refused_is_told() {
+    let forest = forest(&["A", "B", "C"]);
+    let cx = context_of(&forest, &Arc::new(FakeRecords::default()));
+    forest.dcs[0].trouble("CN=B", Trouble::Refused(ResultCode::INSUFFICIENT_ACCESS_RIGHTS));
+    forest.dcs[1].trouble("CN=B", Trouble::Refused(ResultCode::BUSY));
+    forest.dcs[2].set_down(true);
+    let carried = carry_out_each(&cx, &everywhere(&["A", "B", "C"])).await;
+    assert_eq!(new_at(&forest.dcs[0]), ["A", "C"]);
+    assert_eq!(new_at(&forest.dcs[1]), ["A", "C"]);
+    assert!(carried.stopped.is_none() && carried.unknown.is_empty());
+    let refused = carried.refused.iter();
+    let refused: Vec<_> =
+        refused.map(|one| (one.change.dc.as_deref(), &one.change.dn, one.passing)).collect();
+    let expected = [
+        (Some(DCS[0]), &at("B"), false),
+        (Some(DCS[1]), &at("B"), true),
+        (Some(DCS[2]), &at("A"), true),
+        (Some(DCS[2]), &at("B"), true),
+        (Some(DCS[2]), &at("C"), true),
+    ];
+    assert_eq!(refused, expected);
+}
+
+#[tokio::test]
+async fn changes_that_stand_for_themselves_are_all_tried_but_behind_a_lost_answer() {
+    let forest = forest(&["A", "B", "C"]);
+    let cx = context_of(&forest, &Arc::new(FakeRecords::default()));
+    forest.dcs[0].trouble("CN=B", Trouble::Refused(ResultCode::INSUFFICIENT_ACCESS_RIGHTS));
+    forest.dcs[1].trouble("CN=B", Trouble::AnswerLost);
+    forest.dcs[2].set_down(true);
+    let carried = carry_out_each(&cx, &everywhere(&["A", "B", "C"])).await;
+    assert_eq!(new_at(&forest.dcs[0]), ["A", "C"]);
+    assert_eq!(new_at(&forest.dcs[1]), ["A", "B"]);
+    assert_eq!(carried.unknown, [described("B", Some(DCS[1]))]);
+    assert!(matches!(carried.stopped, Some(StepError::ReadAgain(_))), "{:?}", carried.stopped);
+    let of = |refused: &Refused| (refused.change.dc.clone().unwrap_or_default(), refused.passing);
+    let refused: Vec<_> = carried.refused.iter().map(of).collect();
+    let away = (DCS[2].to_owned(), true);
+    assert_eq!(refused, [(DCS[0].to_owned(), false), away.clone(), away.clone(), away]);
+}
+
+#[tokio::test]
 async fn after_a_crash_each_dc_is_asked_for_its_own_and_one_that_is_away_leaves_its_own_in_doubt() {
     let forest = forest(&["A", "B"]);
     let cx = context_of(&forest, &Arc::new(FakeRecords::default()));

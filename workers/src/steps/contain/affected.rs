@@ -115,6 +115,9 @@ pub fn survey(
     }
     found.affected =
         all.into_iter().filter(|(_, affected)| *affected).map(|(known, _)| known.known).collect();
+    let is_known = |one: &&Affected| candidates.iter().any(|known| known.known.sid == one.sid);
+    let strangers = found.affected.iter().take_while(is_known).count();
+    found.affected[strangers..].sort_by_key(|one| one.account.to_lowercase());
     found.warnings.sort();
     found.warnings.dedup();
     found

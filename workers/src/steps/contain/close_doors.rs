@@ -22,8 +22,6 @@ pub const NAME: &str = "close-doors";
 pub struct DoorsOutput {
     /// Groups that named the host.
     pub closed: Vec<Dn>,
-    /// What lets it in otherwise, in words.
-    pub left: Vec<String>,
     pub away: Vec<Away>,
     pub not_taken: Vec<NotTaken>,
 }
@@ -71,7 +69,7 @@ impl Step for CloseDoors {
         if !left.is_empty() {
             detail.push_str(&format!("; {} left to the deny entry", count(left.len(), "other way")));
         }
-        let output = DoorsOutput { closed, left, away: away.clone(), not_taken: Vec::new() };
+        let output = DoorsOutput { closed, away: away.clone(), not_taken: Vec::new() };
         Ok(StepPlan::new(changes, detail, to_value(&output)?).independent())
     }
 

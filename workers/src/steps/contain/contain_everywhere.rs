@@ -107,7 +107,8 @@ impl Step for ContainEverywhere {
         let (for_all, known_to_all) = (&case, &known);
         let seen =
             reach::every_dc(cx, None, |dc| async move { look(dc.as_ref(), for_all, known_to_all).await });
-        let seen = seen.await?;
+        let mut seen = seen.await?;
+        read_on_all(cx, &known, &mut seen).await?;
         Ok(Some(Observed { case, known, disable, seen }))
     }
 
@@ -180,6 +181,28 @@ fn missed(output: &EverywhereOutput, seen: &Survey<Vec<Entry>>) -> Vec<Away> {
     let unswept = seen.seen.iter().map(|(dc, _)| dc).filter(|dc| !swept.contains(*dc));
     let unswept = unswept.map(|dc| Away { dc: dc.clone(), why: "it was not reached before".to_owned() });
     seen.away.iter().cloned().chain(unswept).collect()
+}
+
+/// What one DC's sweep found is denied on all: its copy is read on those whose own did not show it.
+async fn read_on_all(cx: &StepContext, known: &[Affected], seen: &mut Survey<OnDc>) -> Result<(), StepError> {
+    let is_new = |sid: &Sid| known.iter().all(|known| known.sid != *sid);
+    let sids = |on: &OnDc| on.accounts.iter().filter_map(|entry| entry.sid("objectSid")).collect::<Vec<_>>();
+    let found = union(seen.seen.iter().flat_map(|(_, on)| sids(on)).filter(is_new));
+    if found.is_empty() || seen.seen.len() < 2 {
+        return Ok(());
+    }
+    let dcs = seen.seen.iter().map(|(dc, _)| dc.clone()).collect();
+    let copies = reach::each(cx, dcs, None, |dc| {
+        let found = found.clone();
+        async move { accounts::by_sid(dc.as_ref(), &found, &accounts::ATTRIBUTES).await }
+    });
+    for (dc, copies) in copies.await?.seen {
+        let Some((_, on)) = seen.seen.iter_mut().find(|(name, _)| *name == dc) else { continue };
+        let there = sids(on);
+        let is_missing = |entry: &Entry| entry.sid("objectSid").is_some_and(|sid| !there.contains(&sid));
+        on.accounts.extend(copies.into_iter().filter(is_missing));
+    }
+    Ok(())
 }
 
 async fn look(dc: &dyn DirectoryRead, case: &Case, known: &[Affected]) -> Result<OnDc, StepError> {

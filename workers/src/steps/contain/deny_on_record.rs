@@ -167,7 +167,9 @@ fn in_scope(farms: &[Farm], host: &Host, asked: &[FarmName]) -> Result<Vec<Candi
     ))
 }
 
-type Seen = Survey<(Option<HostCopy>, Vec<Entry>)>;
+/// The host and the accounts on record, as one DC shows them.
+type OnDc = (Option<HostCopy>, Vec<Entry>);
+type Seen = Survey<OnDc>;
 
 fn observed(
     mut host: Host,
@@ -299,7 +301,7 @@ mod tests {
         let token = token::token(&sid(1101), [sid(1200), sid(515)]);
         Some(HostCopy { dn: host().dn, control: Some(control), token, pieced_together: false })
     }
-    fn seen(seen: Vec<(&str, (Option<HostCopy>, Vec<Entry>))>) -> Seen {
+    fn seen(seen: Vec<(&str, OnDc)>) -> Seen {
         Survey {
             seen: seen.into_iter().map(|(dc, seen)| (dc.to_owned(), seen)).collect(),
             away: vec![Away { dc: "dc3".into(), why: "no route".into() }],

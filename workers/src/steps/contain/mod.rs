@@ -28,6 +28,8 @@ pub mod token;
 pub mod wrote;
 
 #[cfg(test)]
+mod forest_tests;
+#[cfg(test)]
 pub(crate) mod testing;
 
 use directory::Entry;

@@ -96,7 +96,8 @@ fn settle<T>(
     mut failed: Vec<(String, StepError)>,
 ) -> Result<Survey<T>, StepError> {
     if seen.is_empty() {
-        return Err(failed.pop().map_or_else(no_dc, |(_, error)| error));
+        // What no DC lets us read is a person's to mend: it must not end a containment.
+        return Err(failed.pop().map_or_else(no_dc, |(_, error)| error.or_park()));
     }
     let place = |name: &String| dcs.iter().position(|known| known == name);
     seen.sort_by_key(|(name, _)| place(name));
