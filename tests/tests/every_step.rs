@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use directory::embedded::{Fault, FaultKind, OperationKind};
 use directory::{Base, Entry, ReaderDescriptor, ResultCode, Scope, Search};
-use domain::{Clock, Mode, Sid, StepState, SystemClock, WaitReason, Workflow, WorkflowKind, WorkflowState};
+use domain::{
+    Clock, Dn, Mode, Sid, StepState, SystemClock, WaitReason, Workflow, WorkflowKind, WorkflowState,
+};
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use store::{Action, WorkflowFilter};
@@ -48,7 +50,13 @@ const BOTH_MODES: [&str; 3] = ["add-host", "remove-host", "update"];
 const KEPT: [&str; 1] = ["compromise-removal"];
 
 /// The kinds that are about no farm, whatever they do to some.
-const OF_NO_FARM: [&str; 1] = ["compromise-removal"];
+const OF_NO_FARM: [&str; 3] = ["compromise-removal", "quarantine-check", "quarantine-release"];
+
+/// Kinds that write nothing to the directory and wait for days, or for people: tests/recovery.
+const APART: [&str; 2] = ["await-roll", "kds-root-key-recovery"];
+
+/// Kinds that are refused a second time: there is nothing left that could be asked for.
+const ONCE: [&str; 1] = ["quarantine-release"];
 
 fn farm_of(kind: &Asked) -> Option<&'static str> {
     (!OF_NO_FARM.contains(&kind.as_str())).then_some(FARM)
@@ -71,8 +79,13 @@ fn request(kind: &Asked) -> Case {
         // waited for at each of some forty runs.
         "decommission" => Case { on_a_farm: true, input: json!({ "coolDownSeconds": 0 }) },
         "replace" => Case { on_a_farm: true, input: json!({ "accountSid": null, "coolDownSeconds": 0 }) },
-        "import" | "inspect" => Case { on_a_farm: true, input: json!({}) },
+        // In a world without a quarantined host it looks and finds nothing; what it does about one is
+        // in tests/recovery.
+        "import" | "inspect" | "quarantine-check" => Case { on_a_farm: true, input: json!({}) },
         "update" => Case { on_a_farm: true, input: changed(kind) },
+        "quarantine-release" => {
+            Case { on_a_farm: true, input: json!({ "hostSid": null, "force": "a test" }) }
+        }
         "compromise-removal" => Case { on_a_farm: true, input: json!({ "host": "Host1" }) },
         // Of the farm that is asked for; of a whole directory in tests/rotation.
         "rotation-check" => {
@@ -97,6 +110,12 @@ async fn input(world: &World, kind: &Asked) -> Value {
         let deploys = world.store.workflows(&filter, None, 1).await.expect("the store answers");
         let deployed = deploys.items.first().and_then(|deploy| deploy.result.clone()).expect("a deploy");
         input["accountSid"] = deployed["account"]["sid"].clone();
+    }
+    if input.get("hostSid").is_some_and(Value::is_null) {
+        let dc = world.directory.pin(None).await.expect("a DC");
+        let host = Dn::parse("CN=Host1,OU=Servers,DC=contoso,DC=com").expect("a DN");
+        let host = dc.read(&(&host).into(), &["objectSid"]).await.expect("a read").expect("Host1");
+        input["hostSid"] = json!(host.sid("objectSid"));
     }
     input
 }
@@ -130,6 +149,11 @@ async fn prepared(kind: &Asked) -> World {
         let worker = world.start_worker("before");
         let id = world.submit("deploy", Mode::Apply, deployed(kind)).await;
         assert_eq!(world.finishes(id).await.state, WorkflowState::Succeeded);
+        if kind.as_str() == "quarantine-release" {
+            let host = json!({ "host": "Host1" });
+            let id = world.submit_for("compromise-removal", Mode::Apply, None, host).await;
+            assert_eq!(world.finishes(id).await.state, WorkflowState::Succeeded);
+        }
         worker.stop().await;
     }
     world.faults.forget();
@@ -138,6 +162,7 @@ async fn prepared(kind: &Asked) -> World {
 
 fn kinds() -> Vec<Asked> {
     let mut kinds: Vec<_> = Registry::standard().iter().map(|runbook| runbook.kind.clone()).collect();
+    kinds.retain(|kind| !APART.contains(&kind.as_str()));
     kinds.sort();
     assert!(!kinds.is_empty());
     let direct = kinds.clone().into_iter().filter(|kind| BOTH_MODES.contains(&kind.as_str()));
@@ -264,7 +289,7 @@ fn at_write(writes: &[OperationKind], n: usize, kind: FaultKind) -> Fault {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn run_twice_the_second_changes_nothing_and_says_so() {
-    for kind in kinds() {
+    for kind in kinds().into_iter().filter(|kind| !ONCE.contains(&kind.as_str())) {
         let world = prepared(&kind).await;
         let _worker = world.start_worker("one");
         assert_eq!(run(&world, &kind).await.state, WorkflowState::Succeeded);
