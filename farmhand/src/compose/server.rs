@@ -22,7 +22,7 @@ pub fn orchestrator_settings(settings: &Settings) -> orchestrator::Settings {
     orchestrator::Settings {
         drain: Duration::from_secs(settings.server.shutdown_seconds),
         cool_down: settings.lifecycle.cool_down,
-        keep_fires: settings.scheduler.keep_fires,
+        keep_fires: settings.scheduler.keep_fires(),
         ..orchestrator::Settings::default()
     }
 }
