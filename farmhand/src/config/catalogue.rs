@@ -220,11 +220,11 @@ pub const SETTINGS: &[Setting] = &[
         show: |s| Some(s.rotation.keep_days.to_string()),
     },
     Setting {
-        key: "scheduler.keep_fires",
-        env: "FARMHAND_SCHEDULER_KEEP_FIRES",
-        kind: Kind::Text,
-        meaning: "how long it stays on record what became of a schedule's due time",
-        show: |s| Some(humantime::format_duration(s.scheduler.keep_fires).to_string()),
+        key: "scheduler.keep_fires_days",
+        env: "FARMHAND_SCHEDULER_KEEP_FIRES_DAYS",
+        kind: Kind::Integer,
+        meaning: "for how many days it stays on record what became of a schedule's due time",
+        show: |s| Some(s.scheduler.keep_fires_days.to_string()),
     },
     Setting {
         key: "host_actions.adapter",

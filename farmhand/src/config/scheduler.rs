@@ -2,34 +2,31 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, de::Error};
+use serde::Deserialize;
 
 use super::Findings;
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Scheduler {
-    #[serde(deserialize_with = "duration")]
-    pub keep_fires: Duration,
+    pub keep_fires_days: u16,
 }
 
 impl Default for Scheduler {
     fn default() -> Self {
-        Self { keep_fires: Duration::from_secs(90 * 24 * 60 * 60) }
+        Self { keep_fires_days: 90 }
     }
 }
 
 impl Scheduler {
+    /// How long it stays on record what became of a due time.
+    pub fn keep_fires(&self) -> Duration {
+        Duration::from_secs(u64::from(self.keep_fires_days) * 24 * 60 * 60)
+    }
+
     pub fn validate(&self, findings: &mut Findings) {
-        if self.keep_fires < Duration::from_secs(60 * 60) {
-            findings.add("scheduler.keep_fires", "is less than an hour", "e.g. 90days");
+        if self.keep_fires_days == 0 {
+            findings.add("scheduler.keep_fires_days", "is 0", "e.g. 90");
         }
     }
-}
-
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    humantime::parse_duration(&text).map_err(|error| {
-        D::Error::custom(format!("a duration like 90days or 12h, this is {text:?}: {error}"))
-    })
 }
