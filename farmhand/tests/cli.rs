@@ -6,7 +6,7 @@ mod kit;
 use std::process::Command;
 
 use kit::{Farmhand, Up};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/samples/itfarm1.yaml");
 const OUTBOUND: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/samples/outbound.yaml");
@@ -345,4 +345,34 @@ fn the_help_of_every_command_is_there() {
         assert!(text.contains(&format!("  {command}")), "{command}");
     }
     assert!(text.contains("Exit status: 0 done"), "{text}");
+}
+
+#[test]
+fn a_check_fills_the_board_and_the_board_shows_one_account_with_its_changes() {
+    let farmhand = Farmhand::new();
+    let up = Up::start(&farmhand);
+    let deployed = farmhand.run_at(&up, &["deploy", "-f", SAMPLE, "--wait", "-o", "json"]);
+    assert_eq!(deployed.status, 0, "{deployed:?}");
+    let empty = farmhand.run_at(&up, &["rotation"]);
+    assert!(empty.status == 0 && empty.stdout.contains("farmhand rotation-check"), "{empty:?}");
+
+    let checked = farmhand.run_at(&up, &["rotation-check", "--every-dc", "--wait"]);
+    assert_eq!(checked.status, 0, "{checked:?}");
+    assert!(checked.stdout.contains("1 gMSA: 1 current"), "{checked:?}");
+    let board = farmhand.run_at(&up, &["rotation", "--farm", "itfarm1", "-o", "json"]).json();
+    let item = &board["items"][0];
+    assert_eq!((&item["account"], &item["verdict"]), (&"ITFarm1$".into(), &"current".into()), "{board}");
+    assert!(item["keyId"]["rootKey"].is_string() && item["nextDue"].is_string(), "{item}");
+    assert_eq!(
+        farmhand.run_at(&up, &["rotation", "--verdict", "due", "-o", "json"]).json()["items"],
+        json!([])
+    );
+    assert_eq!(farmhand.run_at(&up, &["rotation", "--finding", "banana"]).status, 2);
+
+    let shown = farmhand.run_at(&up, &["rotation", "ITFarm1$"]);
+    assert!(shown.stdout.contains("next due") && shown.stdout.contains("ITFarmHosts"), "{shown:?}");
+    let one = farmhand.run_at(&up, &["rotation-check", "--farm", "ITFarm1", "--wait", "-o", "json"]).json();
+    assert_eq!((&one["farm"], &one["result"]["checked"]), (&"ITFarm1".into(), &1.into()), "{one}");
+    let nobody = farmhand.run_at(&up, &["rotation-check", "--farm", "nobody", "-o", "json"]);
+    assert_eq!((nobody.status, nobody.code()), (4, "farm-not-deployed".to_owned()));
 }
