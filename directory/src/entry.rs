@@ -72,6 +72,12 @@ impl Entry {
         chrono::NaiveDateTime::parse_from_str(digits, "%Y%m%d%H%M%S").ok().map(|time| time.and_utc())
     }
 
+    /// Ticks of 100 ns since 1601, e.g. pwdLastSet; 0 is no time.
+    pub fn file_time(&self, attribute: &str) -> Option<DateTime<Utc>> {
+        let ticks = self.int(attribute).filter(|ticks| *ticks > 0)?;
+        DateTime::from_timestamp_micros(ticks.checked_div(10)?.checked_sub(11_644_473_600_000_000)?)
+    }
+
     /// Whether objectClass holds `class`.
     pub fn is_class(&self, class: &str) -> bool {
         self.values("objectClass").iter().any(|value| value.eq_ignore_ascii_case(class.as_bytes()))
@@ -96,4 +102,22 @@ pub struct RootDse {
     /// `Samba Team ...` where it is Samba.
     pub vendor_name: Option<String>,
     pub supported_controls: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_times_and_nothing_is_none() {
+        let entry = |ticks: &str| {
+            let dn = Dn::parse("DC=contoso,DC=com").expect("valid");
+            Entry::new(dn, [("pwdLastSet".to_owned(), vec![ticks.as_bytes().to_vec()])])
+        };
+        let time = |ticks: &str| entry(ticks).file_time("pwdLastSet");
+        assert_eq!(time("116444736000000000"), DateTime::from_timestamp(0, 0));
+        for none in ["0", "-9223372036854775808", "never"] {
+            assert_eq!(time(none), None, "{none}");
+        }
+    }
 }

@@ -31,6 +31,11 @@ impl ManualClock {
         Self(Mutex::new(truncate(now)))
     }
 
+    /// Forward or back, as an administrator or a time service does it.
+    pub fn set(&self, to: DateTime<Utc>) {
+        *self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = truncate(to);
+    }
+
     pub fn advance(&self, by: Duration) {
         let mut now = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         *now += by;

@@ -136,7 +136,8 @@ pub struct Rolled {
     pub summary: String,
     pub account: String,
     pub sid: Sid,
-    pub key_id: KeyId,
+    /// What its password is made from now; `null`: the account is gone, and its password opens nothing.
+    pub key_id: Option<KeyId>,
     pub seen_at: DateTime<Utc>,
     pub domain_controllers: Vec<String>,
 }

@@ -34,6 +34,8 @@ codes! {
     /// The token's roles do not allow this.
     Forbidden = "forbidden",
     NotFound = "not-found",
+    /// There is one of that name.
+    AlreadyExists = "already-exists",
     /// The Idempotency-Key was used before with another request.
     IdempotencyConflict = "idempotency-conflict",
     /// The workflow's state does not allow this.
@@ -134,6 +136,8 @@ codes! {
     ChildrenAwaited = "children-awaited",
     /// It waits until a password has rolled.
     RollAwaited = "roll-awaited",
+    /// It waits for people to do what it cannot do itself, e.g. make a KDS root key.
+    ByHandAwaited = "by-hand-awaited",
     /// A member host fetched a password that was due, and it has not rolled everywhere.
     PasswordNotRolled = "password-not-rolled",
 }

@@ -19,6 +19,11 @@ pub struct WorkflowId(pub Uuid);
 #[serde(transparent)]
 pub struct TokenId(pub Uuid);
 
+/// Names one schedule for ever; another one of the same name has another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ScheduleId(pub Uuid);
+
 /// A UUIDv7 (RFC 9562, 5.7) of the given moment.
 pub fn uuid_v7(now: DateTime<Utc>, rng: &dyn Rng) -> Uuid {
     let mut random = [0; 10];
@@ -49,8 +54,9 @@ macro_rules! uuid_id {
 }
 uuid_id!(WorkflowId);
 uuid_id!(TokenId);
+uuid_id!(ScheduleId);
 
-/// A name that a person gives to a thing of ours: a configured directory or a farm.
+/// A name that a person gives to a thing of ours: a configured directory, a farm, a schedule.
 /// 1 to 64 of `[A-Za-z0-9_.-]`, compared without regard to case, kept as written.
 macro_rules! label {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
@@ -122,6 +128,16 @@ label!(
     /// A farm as people call it (`metadata.name` of the manifest).
     FarmName,
     "farm name"
+);
+label!(
+    /// A schedule as people call it.
+    ScheduleName,
+    "schedule name"
+);
+label!(
+    /// A calendar as people call it.
+    CalendarName,
+    "calendar name"
 );
 
 impl Default for DirectoryName {

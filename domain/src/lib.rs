@@ -6,6 +6,7 @@
 //! this one imports none of ours.
 
 pub mod approval;
+pub mod calendar;
 pub mod clock;
 pub mod containment;
 pub mod dn;
@@ -22,12 +23,14 @@ pub mod principal;
 pub mod request;
 pub mod rng;
 pub mod rotation;
+pub mod schedule;
 pub mod sid;
 pub mod spn;
 pub mod step;
 pub mod workflow;
 
 pub use approval::{Approval, Verdict};
+pub use calendar::Calendar;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use dn::{Dn, Rdn};
 pub use dns_name::DnsHostName;
@@ -35,13 +38,14 @@ pub use encryption::EncryptionTypes;
 pub use error::{ErrorCode, Problem, Violation};
 pub use farm::{FarmManifest, FarmSpec, MembershipMode};
 pub use host::{HostAction, HostActionKind, HostAdapter, HostTask, HostTaskState, HostWork, MemberHost};
-pub use ids::{DirectoryName, FarmName, TokenId, WorkflowId};
+pub use ids::{CalendarName, DirectoryName, FarmName, ScheduleId, ScheduleName, TokenId, WorkflowId};
 pub use interval::ManagedPasswordInterval;
 pub use name::{AccountName, GroupName, PrincipalRef};
 pub use plan::{AttributeChange, AttributeOp, AttributeValue, Change, ChangeKind, Plan};
 pub use principal::{Principal, Role};
 pub use rng::{Rng, SystemRng};
 pub use rotation::{RotationItem, RotationVerdict};
+pub use schedule::{FireOutcome, ScheduleSpec};
 pub use sid::Sid;
 pub use spn::ServicePrincipalName;
 pub use step::{StepEvent, StepOutcome, StepRecord, StepState, Write};

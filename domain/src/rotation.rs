@@ -5,15 +5,12 @@
 //! password past its time is no fault by itself, and a verdict says what was seen, not what ought
 //! to be.
 
-use std::fmt;
-use std::str::FromStr;
-
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::containment::KeyId;
-use crate::workflow::{UnknownValue, text_enum};
+use crate::workflow::text_enum;
 use crate::{DirectoryName, Dn, FarmName, Sid, WorkflowId};
 
 text_enum! {

@@ -1,7 +1,6 @@
 //! A workflow: its kinds, lanes, states and the one function that changes a state.
 
 use std::fmt;
-use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -25,7 +24,7 @@ impl UnknownValue {
 macro_rules! text_enum {
     ($(#[$doc:meta])* $name:ident, $what:literal { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
         pub enum $name { $($(#[$vdoc])* #[serde(rename = $text)] $variant,)* }
 
         impl $name {
@@ -34,17 +33,17 @@ macro_rules! text_enum {
                 match self { $(Self::$variant => $text,)* }
             }
         }
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(self.as_str())
             }
         }
-        impl FromStr for $name {
-            type Err = UnknownValue;
-            fn from_str(text: &str) -> Result<Self, UnknownValue> {
+        impl std::str::FromStr for $name {
+            type Err = $crate::workflow::UnknownValue;
+            fn from_str(text: &str) -> Result<Self, $crate::workflow::UnknownValue> {
                 match text {
                     $($text => Ok(Self::$variant),)*
-                    other => Err(UnknownValue::new($what, other)),
+                    other => Err($crate::workflow::UnknownValue::new($what, other)),
                 }
             }
         }
@@ -106,6 +105,8 @@ text_enum! {
         Lock = "lock",
         /// A person must mend something, then resume.
         Operator = "operator",
+        /// A freeze, or no maintenance window is open.
+        Calendar = "calendar",
     }
 }
 

@@ -3,6 +3,7 @@
 mod asking;
 mod deciding;
 mod rotation;
+mod scheduling;
 
 use std::path::PathBuf;
 
@@ -14,6 +15,7 @@ use domain::{Lane, Role, WorkflowId, WorkflowKind, WorkflowState};
 pub use asking::{Ask, Decommission, FromManifest, Hosts, Import, Replace};
 pub use deciding::{Ack, Approve, Reject};
 pub use rotation::{Rotation, RotationCheck};
+pub use scheduling::{Calendar, Schedule, ScheduleDefinition, ScheduleFires, ScheduleList, SchedulePreview};
 
 /// Runs the life of gMSA server farms in Active Directory.
 ///
@@ -63,7 +65,7 @@ pub enum Command {
     /// embedded directory. FARMHAND_DATABASE_URL, FARMHAND_AMQP_URL and FARMHAND_DIRECTORY_URL put
     /// the real part in the embedded one's place. Migrates the database by itself.
     Up(Listen),
-    /// The API, the outbox relay and the reaper; needs a database and a broker
+    /// The API, the outbox relay, the reaper and the scheduler; needs a database and a broker
     Orchestrator(Listen),
     /// Carries out workflows; needs a database, a broker and a directory
     Worker(WorkerArgs),
@@ -102,6 +104,12 @@ pub enum Command {
     /// Workflows: looks at them and acts on them
     #[command(subcommand)]
     Workflow(Workflow),
+    /// What is asked for by itself, by the clock
+    #[command(subcommand)]
+    Schedule(Schedule),
+    /// Freezes and maintenance windows: when destructive work does not begin
+    #[command(subcommand)]
+    Calendar(Calendar),
     /// API tokens
     #[command(subcommand)]
     Token(Token),
@@ -325,6 +333,22 @@ mod tests {
             &format!("workflow pause {id}"),
             &format!("workflow resume {id}"),
             &format!("workflow retry {id}"),
+            "schedule list --state paused --limit 5",
+            "schedule show nightly",
+            "schedule create -f nightly.yaml",
+            "schedule create nightly --kind drift-check --farm ITFarm1 --cron @daily --timezone Europe/Berlin \
+             --overlap queue --misfire run-all --lateness 1h --jitter 10m --reason why --plan",
+            "schedule update nightly --cron @weekly",
+            "schedule update -f -",
+            "schedule delete nightly",
+            "schedule pause nightly --reason holidays",
+            "schedule resume nightly",
+            "schedule preview nightly --count 5 --around-change",
+            "schedule preview --cron @daily --timezone Europe/Berlin --from 2027-03-27T00:00:00Z",
+            "schedule fires nightly --outcome missed",
+            "calendar list",
+            "calendar create -f freeze.yaml",
+            "calendar delete freeze",
             "token bootstrap",
             "token create --principal ci --roles operator,viewer",
             "token list",
@@ -352,6 +376,11 @@ mod tests {
             "add-host ITFarm1",
             "update",
             "workflow list --since yesterday",
+            "schedule create",
+            "schedule create -f nightly.yaml --cron @daily",
+            "schedule create nightly --overlap maybe",
+            "schedule preview",
+            "schedule preview nightly --count 0",
             "workflow reject 0199c0de-0000-7000-8000-000000000000",
             "workflow ack 0199c0de-0000-7000-8000-000000000000 1",
         ] {

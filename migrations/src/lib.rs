@@ -10,6 +10,7 @@
 mod m20261122_000001_first;
 mod m20261122_000002_directory_index;
 mod m20261127_000003_quarantine;
+mod m20261127_000004_schedules;
 mod m20261127_000005_rotation;
 
 pub use sea_orm_migration::MigratorTrait;
@@ -24,6 +25,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000001_first::Migration),
             Box::new(m20261122_000002_directory_index::Migration),
             Box::new(m20261127_000003_quarantine::Migration),
+            Box::new(m20261127_000004_schedules::Migration),
             Box::new(m20261127_000005_rotation::Migration),
         ]
     }

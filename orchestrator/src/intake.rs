@@ -206,7 +206,7 @@ impl Intake {
             serde_json::Value::Null => Vec::new(),
             data => serde_json::to_vec(data).map_err(|error| Trouble::Fault(error.into()))?,
         };
-        let request = Request::parse(event.kind.as_str(), farm, &body)
+        let request = Request::parse(event.kind.as_str(), farm, event.directory.as_deref(), &body)
             .map_err(|refusal| Trouble::Refused(refusal.problem))?;
         let ask = Ask {
             plan: event.plan,

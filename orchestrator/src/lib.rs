@@ -7,13 +7,17 @@
 
 mod events;
 mod http;
+mod incident;
 mod intake;
 mod options;
 mod outage;
+mod quarantine_watch;
 mod reaper;
 mod relay;
+mod report;
 mod requests;
 mod run;
+mod schedules;
 mod tokens;
 
 pub use events::EnvelopeWriter;

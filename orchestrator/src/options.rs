@@ -56,6 +56,11 @@ pub struct Settings {
     pub repeat_every: Duration,
     /// How long a queued workflow may go unanswered before its event is emitted again.
     pub repeat_first_after: Duration,
+    /// How often the scheduler looks for due times that nobody woke it for (another process changed
+    /// a schedule, or the clock was set forward).
+    pub schedule_every: Duration,
+    /// How long it stays on record what became of a due time.
+    pub keep_fires: Duration,
     /// Shortest pause between two looks at a watched workflow; up to half as much again is added.
     pub watch_every: Duration,
     /// How often an event stream makes sure that its caller's token is still valid.
@@ -66,6 +71,8 @@ pub struct Settings {
     /// How long an account stays disabled before it is deleted, where the request does not say.
     pub cool_down: Duration,
     pub rotation: RotationPolicy,
+    /// How often it is looked whether a quarantined host can read anything again.
+    pub quarantine_check_every: Duration,
     /// How long a request from the broker is held while the database is away, before it is given
     /// back. RabbitMQ cuts off who holds a message for 30 minutes.
     pub intake_hold: Duration,
@@ -82,11 +89,14 @@ impl Default for Settings {
             reap_every: Duration::from_millis(500),
             repeat_every: Duration::from_secs(5),
             repeat_first_after: Duration::from_secs(15),
+            schedule_every: Duration::from_millis(500),
+            keep_fires: Duration::from_secs(90 * 24 * 60 * 60),
             watch_every: Duration::from_millis(100),
             watch_recheck: Duration::from_secs(5),
             token_cache: Duration::from_secs(2),
             cool_down: Duration::from_secs(7 * 24 * 60 * 60),
             rotation: RotationPolicy::default(),
+            quarantine_check_every: Duration::from_secs(15 * 60),
             intake_hold: Duration::from_secs(15 * 60),
             drain: Duration::from_secs(10),
         }

@@ -1,4 +1,4 @@
-//! The orchestrator as a whole: HTTP, intake, relay and reaper under one roof.
+//! The orchestrator as a whole: HTTP, intake, relay, reaper and scheduler under one roof.
 
 use std::future::Future;
 use std::io;
@@ -14,8 +14,10 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::http::{self, Api};
 use crate::intake::Intake;
 use crate::options::OrchestratorOptions;
+use crate::quarantine_watch::QuarantineWatch;
 use crate::reaper::Reaper;
 use crate::relay::{OutboxSignal, Relay};
+use crate::schedules::scheduler::Scheduler;
 
 /// How long a task that panicked stays down.
 const RESTART_AFTER: Duration = Duration::from_secs(1);
@@ -30,6 +32,8 @@ pub struct Orchestrator {
     api: Arc<Api>,
     relay: Arc<Relay>,
     reaper: Arc<Reaper>,
+    scheduler: Arc<Scheduler>,
+    watch: Arc<QuarantineWatch>,
     intake: Option<Arc<Intake>>,
     drain: Duration,
 }
@@ -51,13 +55,35 @@ impl Orchestrator {
             prometheus: options.prometheus.clone(),
             settings: options.settings.clone(),
         };
+        let watch = QuarantineWatch {
+            store: options.store.clone(),
+            clock: options.clock.clone(),
+            rng: options.rng.clone(),
+            directories: options.known_directories.clone(),
+            check_every: options.settings.quarantine_check_every,
+        };
         let (intake, hold) = (options.intake.clone(), options.settings.intake_hold);
+        let settings = options.settings.clone();
         let api = Arc::new(Api::new(options));
+        let scheduler = Scheduler {
+            schedules: api.schedules(),
+            clock: api.clock.clone(),
+            rng: api.rng.clone(),
+            settings,
+        };
         let intake = intake.map(|options| {
             let (clock, rng) = (api.clock.clone(), api.rng.clone());
             Arc::new(Intake { options, requests: api.requests.clone(), clock, rng, hold })
         });
-        Self { api, relay: Arc::new(relay), reaper: Arc::new(reaper), intake, drain }
+        Self {
+            api,
+            relay: Arc::new(relay),
+            reaper: Arc::new(reaper),
+            scheduler: Arc::new(scheduler),
+            watch: Arc::new(watch),
+            intake,
+            drain,
+        }
     }
 
     /// For whoever writes events through another [`store::Store`] than ours; ours wakes the relay by
@@ -78,6 +104,10 @@ impl Orchestrator {
         let (relay, reaper) = (self.relay.clone(), self.reaper.clone());
         let relay = supervise("relay", stop_relay.clone(), move |stop| relay.clone().run(stop));
         let reaper = supervise("reaper", stop.clone(), move |stop| reaper.clone().run(stop));
+        let scheduler = self.scheduler.clone();
+        let scheduler = supervise("scheduler", stop.clone(), move |stop| scheduler.clone().run(stop));
+        let watch = self.watch.clone();
+        let watch = supervise("quarantine watch", stop.clone(), move |stop| watch.clone().run(stop));
         let intake = self.intake.clone();
         let intake =
             intake.map(|intake| supervise("intake", stop.clone(), move |stop| intake.clone().run(stop)));
@@ -87,8 +117,10 @@ impl Orchestrator {
         if let Some(intake) = intake {
             let _ = intake.await;
         }
-        // A task that ends in another way than by its stop is started again, so these two just end.
+        // A task that ends in another way than by its stop is started again, so these just end.
+        let _ = watch.await;
         let _ = reaper.await;
+        let _ = scheduler.await;
         stop_relay.cancel();
         let _ = relay.await;
         served

@@ -112,6 +112,7 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<Vec<Claim>, StoreError> {
         let _time = timed("claim");
+        self.hold_back(ids, now).await?;
         let until = now + lessee.lease;
         let rows = if self.is_postgresql() {
             let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();

@@ -15,11 +15,13 @@ pub mod model;
 
 mod act;
 mod approvals;
+mod calendars;
 mod connect;
 mod entity;
 mod events;
 mod farms;
 mod fence;
+mod hold;
 mod host_acks;
 mod journal;
 mod leases;
@@ -29,6 +31,7 @@ mod outbox;
 mod quarantine;
 mod reaper;
 mod rotation;
+mod schedules;
 mod schema;
 mod sql;
 mod store;
@@ -40,4 +43,8 @@ mod workflows;
 
 pub use error::StoreError;
 pub use model::*;
+pub use schedules::{
+    CalendarRecord, DueSchedule, Fire, Paused, PlannedFire, PlannedRound, QueuedFire, Recorded, Schedule,
+    ScheduleStats,
+};
 pub use store::{Store, StoreOptions};

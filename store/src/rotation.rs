@@ -54,6 +54,8 @@ impl Store {
                 written.push(row);
             }
             recorded.changed += changes.len() as u64;
+            // In one order, so that two checks at once wait for each other and do not lock each other out.
+            written.sort_unstable_by(|one, other| one.account_sid.cmp(&other.account_sid));
             touch(&tx, &batch.directory, as_before, batch.now).await?;
             upsert(&tx, written).await?;
             append(&tx, changes).await?;

@@ -13,6 +13,7 @@ use secrecy::SecretString;
 use tokio::sync::Notify;
 use tracing::instrument;
 
+use crate::calendars::KnownCalendars;
 use crate::connect::{Pools, connect};
 use crate::{EventWriter, StoreError};
 
@@ -40,6 +41,8 @@ pub(crate) struct Inner {
     written: Notify,
     /// On SQLite, where rows cannot be locked, one relay at a time.
     pub relaying: tokio::sync::Mutex<()>,
+    schedules_changed: Notify,
+    pub calendars: Mutex<KnownCalendars>,
     without_lock: Mutex<HashSet<WorkflowId>>,
 }
 
@@ -57,6 +60,8 @@ impl Store {
             pools,
             events,
             written: Notify::new(),
+            schedules_changed: Notify::new(),
+            calendars: Mutex::default(),
             relaying: tokio::sync::Mutex::new(()),
             without_lock: Mutex::new(HashSet::new()),
         })))
@@ -84,6 +89,15 @@ impl Store {
 
     pub(crate) fn announce(&self) {
         self.0.written.notify_one();
+    }
+
+    /// Returns once a schedule has been made or changed through this store since the last call.
+    pub async fn schedules_changed(&self) {
+        self.0.schedules_changed.notified().await;
+    }
+
+    pub(crate) fn announce_schedules(&self) {
+        self.0.schedules_changed.notify_one();
     }
 
     pub(crate) fn writer(&self) -> &DatabaseConnection {

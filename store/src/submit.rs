@@ -14,7 +14,7 @@ use crate::workflows::read_workflow;
 use crate::{IdempotencyKey, NewWorkflow, Store, StoreError, Submitted};
 
 /// 37 columns each; SQLite takes 32,766 values in a statement.
-const ROWS_PER_INSERT: usize = 500;
+pub(crate) const ROWS_PER_INSERT: usize = 500;
 
 impl Store {
     /// Records the request and its event. With a key that was used before: what it stands for.
@@ -62,7 +62,7 @@ impl Store {
         Ok(())
     }
 
-    async fn insert(
+    pub(crate) async fn insert(
         &self,
         db: &impl ConnectionTrait,
         new: &[NewWorkflow],

@@ -1,7 +1,9 @@
 //! API tokens; the secrets themselves are never stored.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Duration, Utc};
-use domain::TokenId;
+use domain::{Role, TokenId};
 use sea_orm::sea_query::{Condition, Expr};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
@@ -85,6 +87,20 @@ impl Store {
         let _time = timed("tokens");
         let rows = Entity::find().order_by_asc(Column::Id).all(self.reader()).await?;
         rows.into_iter().map(Token::try_from).collect()
+    }
+
+    /// The roles of a principal's tokens that were not revoked, expired ones included; `None` when it
+    /// never had one (it asks in another way).
+    #[instrument(name = "db.tokens.roles_of", skip_all)]
+    pub async fn roles_of(&self, principal: &str) -> Result<Option<BTreeSet<Role>>, StoreError> {
+        let _time = timed("roles_of");
+        let rows = Entity::find().filter(Column::Principal.eq(principal)).all(self.reader()).await?;
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let tokens = rows.into_iter().map(Token::try_from).collect::<Result<Vec<_>, _>>()?;
+        let held = tokens.into_iter().filter(|token| token.revoked_at.is_none());
+        Ok(Some(held.flat_map(|token| token.roles).collect()))
     }
 
     /// Whether there was such a token, not yet revoked.

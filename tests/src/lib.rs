@@ -22,6 +22,7 @@
 //! | [`world`] | all of Farmhand in this process, on the embedded directory |
 
 pub mod amqp;
+pub mod clock;
 pub mod cluster;
 pub mod computers;
 pub mod database;

@@ -9,8 +9,8 @@ use directory::ldap::{LdapDirectory, LdapOptions};
 use directory::{Directories, Directory};
 use domain::farm::FarmManifest;
 use domain::{
-    Clock, DirectoryName, FarmName, FarmSpec, Lane, Mode, Rng, SystemClock, SystemRng, WaitReason, Workflow,
-    WorkflowId, WorkflowKind, WorkflowState,
+    Clock, DirectoryName, FarmName, FarmSpec, Lane, Mode, Rng, SystemRng, WaitReason, Workflow, WorkflowId,
+    WorkflowKind, WorkflowState,
 };
 use messages::{Bus, MemoryBus};
 use orchestrator::{EnvelopeWriter, Orchestrator, OrchestratorOptions, OutboxSignal, Settings};
@@ -23,6 +23,7 @@ use workers::engine::{LaneOptions, Timing, Worker, WorkerOptions};
 use workers::hosts::Hosts;
 use workers::{Environment, Registry};
 
+use crate::clock::AheadClock;
 use crate::database::SqliteDatabase;
 use crate::lab::Lab;
 use crate::wait::eventually;
@@ -62,7 +63,9 @@ impl Drop for RunningWorker {
 pub struct World {
     pub store: Store,
     pub bus: Arc<dyn Bus>,
-    pub embedded: EmbeddedDirectory,
+    pub embedded: Arc<EmbeddedDirectory>,
+    /// The time of every part, the embedded directory included; a real DC has its own.
+    pub clock: Arc<AheadClock>,
     pub faults: Faults,
     pub directory: Arc<dyn Directory>,
     pub registry: Registry,
@@ -95,7 +98,8 @@ impl World {
 
     pub async fn with(registry: Registry) -> Self {
         let database = SqliteDatabase::new();
-        let (clock, rng): (Arc<dyn Clock>, Arc<dyn Rng>) = (Arc::new(SystemClock), Arc::new(SystemRng));
+        let ahead = Arc::new(AheadClock::default());
+        let (clock, rng): (Arc<dyn Clock>, Arc<dyn Rng>) = (ahead.clone(), Arc::new(SystemRng));
         let options = StoreOptions {
             url: SecretString::from(database.url.clone()),
             max_connections: 4,
@@ -106,17 +110,21 @@ impl World {
         store.migrate_up().await.expect("the schema");
         let bus: Arc<dyn Bus> = Arc::new(MemoryBus::new());
         let faults = Faults::new();
-        let embedded =
-            EmbeddedDirectory::start(EmbeddedOptions { faults: Some(faults.clone()), ..Default::default() })
-                .await
-                .expect("an embedded directory");
+        let embedded = EmbeddedDirectory::start(EmbeddedOptions {
+            faults: Some(faults.clone()),
+            clock: clock.clone(),
+            ..Default::default()
+        })
+        .await
+        .expect("an embedded directory");
         let directory = connect_to(&embedded);
         let shutdown = CancellationToken::new();
         let signal = start_orchestrator(&store, &bus, &clock, &rng, &shutdown).await;
         Self {
             store,
             bus,
-            embedded,
+            embedded: Arc::new(embedded),
+            clock: ahead,
             faults,
             directory,
             registry,
@@ -153,7 +161,7 @@ impl World {
         Environment {
             directories: Directories::new([self.connect()]),
             hosts: self.hosts.clone(),
-            clock: Arc::new(SystemClock),
+            clock: self.clock.clone(),
             rng: Arc::new(SystemRng),
         }
     }
@@ -170,9 +178,9 @@ impl World {
             name: name.to_owned(),
             bus: self.bus.clone(),
             registry: self.registry.clone(),
-            clock: Arc::new(SystemClock),
+            clock: self.clock.clone(),
             rng: Arc::new(SystemRng),
-            lanes: vec![lane(Lane::Urgent), lane(Lane::Lifecycle)],
+            lanes: Lane::ALL.iter().copied().map(lane).collect(),
             timing: self.timing.clone(),
             committers: 2,
         });
@@ -200,7 +208,7 @@ impl World {
     ) -> WorkflowId {
         let spec = serde_json::from_value::<FarmSpec>(input.clone()).ok();
         let named = farm.map(|name| FarmName::parse(name).expect("a farm name"));
-        let now = SystemClock.now();
+        let now = self.clock.now();
         let id = WorkflowId::new(now, &SystemRng);
         let new = NewWorkflow {
             id,
@@ -242,7 +250,7 @@ impl World {
         let plan = self.workflow(id).await.plan.expect("a plan to approve");
         let ruling =
             Ruling { approve: true, plan_hash: plan.hash, by: "a second person".to_owned(), reason: None };
-        let decided = self.store.decide(id, ruling, SystemClock.now()).await.expect("the store answers");
+        let decided = self.store.decide(id, ruling, self.clock.now()).await.expect("the store answers");
         assert!(matches!(decided, Decided::Done(_)), "{decided:?}");
         self.signal.wake();
     }
@@ -288,7 +296,7 @@ fn hosts_of(input: &serde_json::Value, spec: Option<&FarmSpec>) -> Vec<String> {
 fn lane_of(kind: &str) -> Lane {
     match kind {
         "inspect" | "compromise-removal" => Lane::Urgent,
-        "quarantine-check" | "await-roll" => Lane::Checks,
+        "quarantine-check" | "await-roll" | "rotation-check" | "nudge" => Lane::Checks,
         _ => Lane::Lifecycle,
     }
 }

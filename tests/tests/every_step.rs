@@ -74,6 +74,17 @@ fn request(kind: &Asked) -> Case {
         "import" | "inspect" => Case { on_a_farm: true, input: json!({}) },
         "update" => Case { on_a_farm: true, input: changed(kind) },
         "compromise-removal" => Case { on_a_farm: true, input: json!({ "host": "Host1" }) },
+        // Of the farm that is asked for; of a whole directory in tests/rotation.
+        "rotation-check" => {
+            let input = json!({ "everyDc": true, "maxIntervalDays": 30, "keepDays": 400 });
+            Case { on_a_farm: true, input }
+        }
+        // An account that has rolled since; one that is due is nudged in tests/rotation.
+        "nudge" => {
+            let key =
+                json!({ "l0": 300, "l1": 0, "l2": 0, "rootKey": "00000000-0000-0000-0000-000000000001" });
+            Case { on_a_farm: true, input: json!({ "accountSid": null, "dueKey": key }) }
+        }
         other => panic!("say in tests/tests/every_step.rs what a {other} is asked for"),
     }
 }

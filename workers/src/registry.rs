@@ -15,7 +15,8 @@ impl Registry {
     /// Everything that Farmhand does.
     pub fn standard() -> Self {
         use crate::runbooks::{
-            add_host, compromise_removal, decommission, deploy, import, inspect, nudge, remove_host, replace,
+            add_host, await_roll, compromise_removal, decommission, deploy, import, inspect,
+            kds_root_key_recovery, nudge, quarantine_check, quarantine_release, remove_host, replace,
             rotation_check, update,
         };
         Self::default()
@@ -27,6 +28,10 @@ impl Registry {
             .with(inspect::runbook())
             .with(update::runbook())
             .with(decommission::runbook())
+            .with(quarantine_release::runbook())
+            .with(quarantine_check::runbook())
+            .with(await_roll::runbook())
+            .with(kds_root_key_recovery::runbook())
             .with(compromise_removal::runbook())
             .with(rotation_check::runbook())
             .with(nudge::runbook())

@@ -33,15 +33,20 @@ pub struct RootKey {
 }
 
 /// A DC uses a key once this long has passed since its msKds-UseStartTime, so that every other DC
-/// has it by then.
-fn settling() -> TimeDelta {
-    TimeDelta::hours(10) + TimeDelta::minutes(5)
+/// has it by then: ten hours and five minutes.
+pub const ROOT_KEY_SETTLING: TimeDelta = TimeDelta::minutes(10 * 60 + 5);
+
+impl RootKey {
+    /// When passwords are made from it; `None` where its times cannot be seen.
+    pub fn usable_at(&self) -> Option<DateTime<Utc>> {
+        self.use_from.map(|from| from + ROOT_KEY_SETTLING)
+    }
 }
 
 /// `now` by the DC's clock (rootDSE currentTime) or ours.
 pub async fn kds_root_key(dc: &dyn DirectoryRead, now: DateTime<Utc>) -> Result<KdsRootKey, DirectoryError> {
     let root = contexts(dc).await?;
-    let Some(keys) = visible_keys(dc, &root).await? else {
+    let Some(keys) = keys_in(dc, &root).await? else {
         return Ok(in_use(dc, &root, now, None).await?.unwrap_or(KdsRootKey::CannotSee { keys: Vec::new() }));
     };
     if let Some(judged) = judge(&keys, now) {
@@ -50,12 +55,6 @@ pub async fn kds_root_key(dc: &dyn DirectoryRead, now: DateTime<Utc>) -> Result<
     let ids: Vec<_> = keys.iter().map(|key| key.id).collect();
     let shown = in_use(dc, &root, now, Some(&ids)).await?;
     Ok(shown.unwrap_or(KdsRootKey::CannotSee { keys: ids }))
-}
-
-/// Every root key that is to be seen; `None` where not even their container is.
-pub async fn root_keys(dc: &dyn DirectoryRead) -> Result<Option<Vec<RootKey>>, DirectoryError> {
-    let root = contexts(dc).await?;
-    visible_keys(dc, &root).await
 }
 
 impl KdsRootKey {
@@ -70,23 +69,33 @@ fn judge(keys: &[RootKey], now: DateTime<Utc>) -> Option<KdsRootKey> {
     if keys.is_empty() {
         return Some(KdsRootKey::None);
     }
-    let usable = |key: &&RootKey| key.use_from.is_some_and(|from| from + settling() <= now);
+    let usable = |key: &&RootKey| key.usable_at().is_some_and(|at| at <= now);
     // Among several the DC takes the one that was made last.
     if let Some(key) = keys.iter().filter(usable).max_by_key(|key| key.created) {
         return Some(KdsRootKey::Usable { key: key.id });
     }
-    let starts: Option<Vec<_>> = keys.iter().map(|key| key.use_from).collect();
-    let usable_at = starts?.into_iter().min()? + settling();
+    let moments: Option<Vec<_>> = keys.iter().map(RootKey::usable_at).collect();
+    let usable_at = moments?.into_iter().min()?;
     Some(KdsRootKey::NotYetUsable { usable_at })
 }
 
-/// The keys in the container; `None` where not even the container is to be seen.
-async fn visible_keys(
-    dc: &dyn DirectoryRead,
-    root: &RootDse,
-) -> Result<Option<Vec<RootKey>>, DirectoryError> {
+/// The forest's root keys by this DC's copy; `None` where not even their container is to be seen.
+pub async fn root_keys(dc: &dyn DirectoryRead) -> Result<Option<Vec<RootKey>>, DirectoryError> {
+    keys_in(dc, contexts(dc).await?.as_ref()).await
+}
+
+/// The object of a root key.
+pub async fn root_key_dn(dc: &dyn DirectoryRead, key: Uuid) -> Result<Dn, DirectoryError> {
+    Ok(container(contexts(dc).await?.as_ref()).child("CN", &key.to_string()))
+}
+
+fn container(root: &RootDse) -> Dn {
     let services = root.configuration_naming_context.child("CN", "Services");
-    let container = services.child("CN", "Group Key Distribution Service").child("CN", "Master Root Keys");
+    services.child("CN", "Group Key Distribution Service").child("CN", "Master Root Keys")
+}
+
+async fn keys_in(dc: &dyn DirectoryRead, root: &RootDse) -> Result<Option<Vec<RootKey>>, DirectoryError> {
+    let container = container(root);
     if dc.read(&(&container).into(), &["cn"]).await?.is_none() {
         return Ok(None);
     }
@@ -97,14 +106,9 @@ async fn visible_keys(
 }
 
 fn root_key(entry: &Entry) -> Option<RootKey> {
-    let time = |attribute: &str| entry.int(attribute).and_then(filetime);
     let id = entry.dn.rdn().value.parse().ok()?;
-    Some(RootKey { id, created: time("msKds-CreateTime"), use_from: time("msKds-UseStartTime") })
-}
-
-/// Ticks of 100 ns since 1601.
-fn filetime(ticks: i64) -> Option<DateTime<Utc>> {
-    DateTime::from_timestamp_micros(ticks.checked_div(10)?.checked_sub(11_644_473_600_000_000)?)
+    let (created, use_from) = (entry.file_time("msKds-CreateTime"), entry.file_time("msKds-UseStartTime"));
+    Some(RootKey { id, created, use_from })
 }
 
 /// A key that a gMSA's password is made from has been usable. `among`: only those count, where
@@ -167,12 +171,5 @@ mod tests {
         let usable = Some(KdsRootKey::Usable { key: young.id });
         assert_eq!(judge(&[old, young, hidden.clone()], now), usable);
         assert_eq!(judge(&[hidden], now), None);
-    }
-
-    #[test]
-    fn ticks_are_times() {
-        assert_eq!(filetime(116_444_736_000_000_000), DateTime::from_timestamp(0, 0));
-        // Whatever stands there, it is a time or none, never a panic.
-        assert!(filetime(i64::MIN).is_none_or(|time| time < DateTime::UNIX_EPOCH));
     }
 }

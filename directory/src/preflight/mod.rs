@@ -16,7 +16,7 @@ mod rights;
 mod spn;
 mod token;
 
-pub use kds::{KdsRootKey, RootKey, kds_root_key, root_keys};
+pub use kds::{KdsRootKey, ROOT_KEY_SETTLING, RootKey, kds_root_key, root_key_dn, root_keys};
 pub use levels::{FunctionalLevels, functional_levels, schema_has_gmsa_class};
 pub use names::{NameUser, account_name_users};
 pub use principal::{GroupScope, Preferred, Principal, PrincipalKind, find_principal, principal_at};

@@ -1,50 +1,27 @@
 //! Reads a farm manifest. Its form is judged here, with line and column; its content by the server.
 
-use std::io::Read;
 use std::path::Path;
 
 use domain::FarmManifest;
 
+use super::document;
 use crate::failure::Failure;
+
+const CODE: &str = "invalid-manifest";
+const HINT: &str = "deploy/samples/itfarm1.yaml shows every field";
 
 /// YAML or JSON (which is YAML, too); `-` is standard input.
 pub fn read(path: &Path) -> Result<FarmManifest, Failure> {
-    let (name, text) = if path == Path::new("-") {
-        let mut text = String::new();
-        let read = std::io::stdin().read_to_string(&mut text);
-        read.map_err(|e| {
-            Failure::usage(format!("standard input cannot be read: {e}"), "pipe a manifest into it")
-        })?;
-        ("standard input".to_owned(), text)
-    } else {
-        let name = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|e| {
-            Failure::usage(
-                format!("{name} cannot be read: {e}"),
-                "name a manifest with -f, or - for standard input",
-            )
-        })?;
-        (name, text)
-    };
-    parse(&name, &text)
-}
-
-fn parse(name: &str, text: &str) -> Result<FarmManifest, Failure> {
-    serde_saphyr::from_str(text).map_err(|error| {
-        let place = error.location().map(|at| format!(":{}:{}", at.line(), at.column())).unwrap_or_default();
-        let message = error.without_snippet().to_string();
-        let message = message.lines().map(str::trim).collect::<Vec<_>>().join(" ");
-        Failure::refused(
-            "invalid-manifest",
-            format!("{name}{place}: {message}"),
-            "deploy/samples/itfarm1.yaml shows every field",
-        )
-    })
+    document::read(path, CODE, HINT)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse(name: &str, text: &str) -> Result<FarmManifest, Failure> {
+        document::parse(name, text, CODE, HINT)
+    }
 
     fn sample(name: &str) -> String {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/samples").join(name);

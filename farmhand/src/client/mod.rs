@@ -1,6 +1,7 @@
 //! Talks to a server's HTTP API.
 
 mod answer;
+pub mod document;
 pub mod follow;
 pub mod manifest;
 

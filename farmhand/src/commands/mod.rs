@@ -2,6 +2,7 @@
 
 mod api_documents;
 mod asking;
+mod calendar;
 mod config_check;
 mod decide;
 mod doctor;
@@ -9,6 +10,7 @@ mod farm;
 mod migrate;
 mod orchestrator;
 mod rotation;
+mod schedule;
 mod show_farm;
 mod token;
 mod up;
@@ -54,6 +56,8 @@ pub fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Command::Replace(args) => client(&sources, output, |cx| asking::replace(cx, args)),
         Command::RotationCheck(args) => client(&sources, output, |cx| asking::rotation_check(cx, args)),
         Command::Rotation(args) => client(&sources, output, |cx| rotation::run(cx, args)),
+        Command::Schedule(command) => client(&sources, output, |cx| schedule::run(cx, command)),
+        Command::Calendar(command) => client(&sources, output, |cx| calendar::run(cx, command)),
         Command::Farm(command) => client(&sources, output, |cx| farm::run(cx, command)),
         Command::Workflow(command) => client(&sources, output, |cx| workflow::run(cx, command)),
     }

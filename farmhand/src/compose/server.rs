@@ -26,6 +26,7 @@ pub fn orchestrator_settings(settings: &Settings) -> orchestrator::Settings {
             max_interval_days: settings.rotation.max_interval_days,
             keep_days: settings.rotation.keep_days,
         },
+        keep_fires: settings.scheduler.keep_fires,
         ..orchestrator::Settings::default()
     }
 }

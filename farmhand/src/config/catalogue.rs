@@ -220,6 +220,13 @@ pub const SETTINGS: &[Setting] = &[
         show: |s| Some(s.rotation.keep_days.to_string()),
     },
     Setting {
+        key: "scheduler.keep_fires",
+        env: "FARMHAND_SCHEDULER_KEEP_FIRES",
+        kind: Kind::Text,
+        meaning: "how long it stays on record what became of a schedule's due time",
+        show: |s| Some(humantime::format_duration(s.scheduler.keep_fires).to_string()),
+    },
+    Setting {
         key: "host_actions.adapter",
         env: "FARMHAND_HOST_ACTIONS_ADAPTER",
         kind: Kind::Text,

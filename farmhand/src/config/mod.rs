@@ -18,6 +18,7 @@ pub mod layers;
 pub mod lifecycle;
 pub mod log;
 pub mod rotation;
+pub mod scheduler;
 mod secret;
 pub mod server;
 mod settings;

@@ -5,6 +5,7 @@ pub mod person;
 pub mod plan;
 pub mod progress;
 pub mod rotation;
+pub mod schedule;
 pub mod time;
 pub mod workflow;
 

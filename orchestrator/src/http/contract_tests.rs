@@ -136,7 +136,7 @@ fn assert_described(schema: &str, written: &Value) {
     }
     // These are filled in whole by the tests below, so nothing may be described that is not there.
     for key in described.keys() {
-        let other_form = schema == "AttributeChange";
+        let other_form = matches!(schema, "AttributeChange" | "CalendarPeriod");
         assert!(other_form || written.contains_key(key), "{schema} describes {key}, which is never written");
     }
 }
@@ -154,7 +154,7 @@ fn sample_work() -> HostWork {
 fn sample_workflow() -> Workflow {
     let now = DateTime::from_timestamp(1_700_000_000, 0).expect("a valid time");
     let dn = Dn::parse("CN=ITFarm1,DC=contoso,DC=com").expect("valid");
-    let change = Change::rename(dn, "04030201-0605-0807-090a-0b0c0d0e0f10", "ITFarm1-old");
+    let change = Change::rename(dn, "04030201-0605-0807-090a-0b0c0d0e0f10", "ITFarm1-old").at("dc1");
     let problem =
         Problem::new(ErrorCode::SpnConflict, "m", "h").with_violations(vec![Violation::new("f", "r", "m")]);
     let write =
@@ -187,8 +187,8 @@ fn sample_workflow() -> Workflow {
         lane: Lane::Lifecycle,
         mode: Mode::Apply,
         state: WorkflowState::Waiting,
-        parent: None,
-        preempted_by: None,
+        parent: Some(SOME_ID.parse().expect("an id")),
+        preempted_by: Some(SOME_ID.parse().expect("an id")),
         requested_by: "anna".to_owned(),
         reason: None,
         created_at: now,
@@ -357,6 +357,162 @@ fn the_board_of_rotation_looks_as_the_document_says() {
 }
 
 #[test]
+fn schedules_look_as_the_document_says() {
+    let now = DateTime::from_timestamp(1_790_000_000, 0).expect("a valid time");
+    let manifest = json!({
+        "name": "s", "description": "d", "kind": "inspect", "target": {"farm": "x", "directory": "y"}, "input": {},
+        "plan": true, "reason": "r", "cron": "@daily", "timezone": "UTC", "start": "2030-01-01T00:00:00Z",
+        "end": "2031-01-01T00:00:00Z", "jitter": "1m", "overlap": "skip", "misfire": "skip", "lateness": "1m"
+    });
+    assert_described("ScheduleManifest", &manifest);
+    assert_described("ScheduleTarget", &manifest["target"]);
+    let manifest: domain::schedule::ScheduleManifest = serde_json::from_value(manifest).expect("a manifest");
+    let schedule = store::Schedule {
+        id: domain::ScheduleId::new(now, &domain::SystemRng),
+        spec: manifest.validate(now).expect("valid"),
+        state: domain::schedule::ScheduleState::Paused,
+        next_due: Some(now),
+        fire_at: Some(now),
+        ended_because: None,
+        last_due: None,
+        last_workflow: None,
+        queued: 0,
+        paused: Some(store::Paused { at: now, by: "ben".to_owned(), reason: None }),
+        last_pause: None,
+        owner: "ann".to_owned(),
+        owner_roles: Role::ALL.into(),
+        created_by: "ann".to_owned(),
+        created_at: now,
+        updated_at: now,
+        revision: 1,
+    };
+    let schedule = serde_json::to_value(schedule).expect("serialises");
+    assert_described("Schedule", &schedule);
+    assert_described("SchedulePaused", &schedule["paused"]);
+    let fire = store::Fire {
+        due: now,
+        outcome: domain::FireOutcome::Fired,
+        reason: None,
+        detail: None,
+        workflow: None,
+        recorded_at: now,
+    };
+    assert_described("Fire", &serde_json::to_value(fire).expect("serialises"));
+    for page in ["SchedulePage", "FirePage", "PreviewPage", "CalendarPage"] {
+        assert_described(page, &json!({"items": [], "next": null}));
+    }
+}
+
+#[test]
+fn incidents_and_the_quarantine_look_as_the_document_says() {
+    use domain::containment::{Containment, KnownPassword};
+    let now = DateTime::from_timestamp(1_700_000_000, 0).expect("a valid time");
+    let found = super::testing::containment(now);
+    let read: Containment = serde_json::from_value(found.clone()).expect("a containment");
+    assert_eq!(serde_json::to_value(&read).expect("serialises"), found);
+    let compromise = Workflow { result: Some(found), farm: None, ..sample_workflow() };
+    let child = Workflow {
+        kind: WorkflowKind::REPLACE,
+        state: WorkflowState::Succeeded,
+        farm: read.accounts[0].farm.clone(),
+        finished_at: Some(now),
+        ..sample_workflow()
+    };
+    let incident = crate::incident::incident(compromise, vec![child], now);
+    let incident = serde_json::to_value(incident).expect("serialises");
+    for (schema, pointer) in [
+        ("Incident", ""),
+        ("Containment", "/containment"),
+        ("ContainedHost", "/containment/host"),
+        ("ContainedAccount", "/containment/accounts/0"),
+        ("Exposure", "/containment/accounts/0/exposure"),
+        ("ContainedDc", "/containment/domainControllers/0"),
+        ("AccountExposure", "/exposures/0"),
+        ("ExposureOver", "/exposures/0/rolled"),
+        ("RecoveryChild", "/exposures/0/recovery"),
+    ] {
+        assert_described(schema, incident.pointer(pointer).expect("is there"));
+    }
+    let known = serde_json::to_value([KnownPassword::Previous, KnownPassword::Current, KnownPassword::Next]);
+    assert_eq!(document()["components"]["schemas"]["KnownPassword"]["enum"], known.expect("serialises"));
+    let release = store::Release {
+        at: now,
+        by: "ben".to_owned(),
+        workflow: SOME_ID.parse().expect("an id"),
+        reason: None,
+    };
+    let quarantined = store::Quarantined {
+        id: uuid::Uuid::nil(),
+        directory: domain::DirectoryName::default(),
+        host_sid: "S-1-5-21-1-2-3-1601".parse().expect("valid"),
+        host_name: "Host1".to_owned(),
+        computer_dn: Dn::parse("CN=Host1,DC=x").expect("valid"),
+        workflow: release.workflow,
+        placed_by: "rita".to_owned(),
+        reason: None,
+        placed_at: now,
+        computer_disabled: true,
+        released: Some(release),
+    };
+    let quarantined = serde_json::to_value(quarantined).expect("serialises");
+    assert_described("Quarantined", &quarantined);
+    assert_described("QuarantineRelease", &quarantined["released"]);
+    let denial = store::Denial {
+        account_sid: "S-1-5-21-1-2-3-1000".parse().expect("valid"),
+        account_dn: Dn::parse("CN=a,DC=x").expect("valid"),
+        workflow: SOME_ID.parse().expect("an id"),
+        written_at: now,
+    };
+    assert_described("Denial", &serde_json::to_value(denial).expect("serialises"));
+    assert_described("QuarantineDetail", &json!({"quarantine": {}, "denials": []}));
+    assert_described("QuarantinePage", &json!({"items": [], "next": null}));
+}
+
+#[test]
+fn reports_look_as_the_document_says() {
+    let workflow = sample_workflow();
+    let children = [sample_workflow()];
+    let report = crate::report::report(&workflow, &children, workflow.created_at, true);
+    let mut report = serde_json::to_value(report).expect("serialises");
+    // Of an event each of these is left out where it has no meaning; no event has all three.
+    let events = report["timeline"].as_array_mut().expect("events");
+    let whole = events.iter_mut().find(|event| event["dc"].is_string()).expect("a write");
+    whole["by"] = json!("x");
+    let whole = whole.clone();
+    assert_described("ReportEvent", &whole);
+    for (schema, pointer) in [
+        ("Report", ""),
+        ("ReportSubject", "/workflow"),
+        ("ReportStep", "/steps/0"),
+        ("ReportWrite", "/writes/0"),
+        ("ReportAttribute", "/writes/0/attributes/0"),
+        ("ReportValue", "/writes/0/attributes/0/after/0"),
+        ("ReportApproval", "/approvals/0"),
+        ("ReportHost", "/hostActions/0"),
+        ("ReportChild", "/children/0"),
+    ] {
+        assert_described(schema, report.pointer(pointer).expect("is there"));
+    }
+}
+
+#[test]
+fn calendars_look_as_the_document_says() {
+    let now = DateTime::from_timestamp(1_790_000_000, 0).expect("a valid time");
+    let manifest = json!({
+        "name": "c", "effect": "freeze", "kinds": ["replace"], "directory": "d", "farm": "f", "timezone": "UTC",
+        "periods": [{"cron": "@daily", "duration": "1h"}], "reason": "r"
+    });
+    assert_described("CalendarManifest", &manifest);
+    assert_described("CalendarPeriod", &manifest["periods"][0]);
+    let manifest: domain::calendar::CalendarManifest = serde_json::from_value(manifest).expect("a manifest");
+    let calendar = manifest.validate(now).expect("valid");
+    let record = store::CalendarRecord { calendar, created_by: "ann".to_owned(), created_at: now };
+    let record = serde_json::to_value(record).expect("serialises");
+    assert_described("Calendar", &record);
+    assert_described("CalendarPeriod", &record["periods"][0]);
+}
+
+#[test]
 fn every_value_of_an_enumeration_is_in_the_document() {
     fn texts<T: serde::Serialize>(all: &[T]) -> Value {
         serde_json::to_value(all).expect("serialises")
@@ -369,6 +525,11 @@ fn every_value_of_an_enumeration_is_in_the_document() {
         ("Mode", texts(Mode::ALL)),
         ("Role", texts(&Role::ALL)),
         ("FarmState", texts(&[FarmState::Requested, FarmState::Deployed, FarmState::Decommissioned])),
+        ("ScheduleState", texts(domain::schedule::ScheduleState::ALL)),
+        ("Overlap", texts(domain::schedule::Overlap::ALL)),
+        ("Misfire", texts(domain::schedule::Misfire::ALL)),
+        ("FireOutcome", texts(domain::FireOutcome::ALL)),
+        ("CalendarEffect", texts(domain::calendar::CalendarEffect::ALL)),
         ("AckOutcome", texts(&domain::host::AckOutcome::ALL)),
         ("RotationVerdict", texts(domain::RotationVerdict::ALL)),
         ("FindingCode", texts(domain::rotation::FindingCode::ALL)),

@@ -27,7 +27,11 @@ const BEARER: &str = "bearer";
     components(schemas(ProblemDocument)),
     tags(
         (name = "farms", description = "What is asked for and recorded"),
+        (name = "compromises", description = "Hosts that are cut off, and what came of it"),
+        (name = "quarantine", description = "Hosts that no workflow lets in"),
         (name = "workflows", description = "What is being done about it"),
+        (name = "schedules", description = "What is asked for by itself"),
+        (name = "calendars", description = "When destructive work does not begin"),
         (name = "tokens", description = "Who may ask"),
         (name = "health", description = "For monitoring; no token needed"),
     ),

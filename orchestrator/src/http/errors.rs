@@ -139,7 +139,9 @@ fn status(code: ErrorCode) -> StatusCode {
         C::Unauthenticated => StatusCode::UNAUTHORIZED,
         C::Forbidden | C::ApprovalOwn => StatusCode::FORBIDDEN,
         C::NotFound => StatusCode::NOT_FOUND,
-        C::IllegalTransition | C::Preempted | C::ApprovalVoid | C::ApprovalExpired => StatusCode::CONFLICT,
+        C::IllegalTransition | C::Preempted | C::ApprovalVoid | C::ApprovalExpired | C::AlreadyExists => {
+            StatusCode::CONFLICT
+        }
         C::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         // The rest is found by workers and shown inside a workflow; none answers a request.
         _ => StatusCode::INTERNAL_SERVER_ERROR,

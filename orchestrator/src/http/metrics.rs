@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
+use domain::schedule::ScheduleState;
 use domain::{DirectoryName, Lane, RotationVerdict, WorkflowKind, WorkflowState};
 use futures::future::join_all;
 use store::StoreError;
@@ -51,6 +52,7 @@ async fn refresh_database(api: &Api) -> Result<(), StoreError> {
     let age = depth.oldest.map_or(0.0, |oldest| (api.clock.now() - oldest).as_seconds_f64().max(0.0));
     metrics::gauge!("farmhand_outbox_depth").set(depth.rows as f64);
     metrics::gauge!("farmhand_outbox_oldest_seconds").set(age);
+    refresh_schedules(api).await?;
     let counts = api.store.count_by_state().await?;
     report_workflows(api, &counts);
     report_gmsas(api, &api.store.count_by_verdict().await?);
@@ -83,6 +85,24 @@ fn report_gmsas(api: &Api, counts: &[(DirectoryName, RotationVerdict, u64)]) {
                 .set(count as f64);
         }
     }
+}
+
+/// Out of the database and not out of the scheduler, which may be what does not go any more.
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float; counts stay far below 2^53")]
+async fn refresh_schedules(api: &Api) -> Result<(), StoreError> {
+    let now = api.clock.now();
+    let stats = api.store.schedule_stats(now).await?;
+    for (state, count) in [
+        (ScheduleState::Enabled, stats.enabled),
+        (ScheduleState::Paused, stats.paused),
+        (ScheduleState::Ended, stats.ended),
+    ] {
+        metrics::gauge!("farmhand_schedules", "state" => state.as_str()).set(count as f64);
+    }
+    metrics::gauge!("farmhand_schedules_without_next").set(stats.without_next as f64);
+    let lag = stats.overdue_since.map_or(0.0, |since| (now - since).as_seconds_f64().max(0.0));
+    metrics::gauge!("farmhand_scheduler_lag_seconds").set(lag);
+    Ok(())
 }
 
 /// Whether the broker answered for every lane.

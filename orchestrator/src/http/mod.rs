@@ -3,6 +3,8 @@
 
 mod actions;
 mod auth;
+mod calendars;
+mod compromises;
 mod decisions;
 mod deploy;
 mod docs;
@@ -18,7 +20,13 @@ mod lifecycle;
 mod manifest;
 mod metrics;
 mod page;
+mod quarantine;
+mod recovery;
+mod report;
+mod report_schema;
 mod rotation;
+mod schedule_schema;
+mod schedules;
 mod schema;
 mod submit;
 mod tokens;
@@ -46,6 +54,7 @@ use utoipa_axum::routes;
 
 use crate::options::{OrchestratorOptions, Settings};
 use crate::requests::Requests;
+use crate::schedules::Schedules;
 
 pub use docs::openapi;
 
@@ -96,6 +105,12 @@ impl Api {
     }
 }
 
+impl Api {
+    pub(crate) fn schedules(&self) -> Schedules {
+        Schedules { requests: self.requests.clone() }
+    }
+}
+
 /// Every route of `/api/v1`, with its part of the OpenAPI document.
 fn v1() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new()
@@ -111,6 +126,14 @@ fn v1() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(rotation::check))
         .routes(routes!(rotation::list))
         .routes(routes!(rotation::show))
+        .routes(routes!(compromises::list, compromises::contain))
+        .routes(routes!(compromises::show))
+        .routes(routes!(recovery::recover))
+        .routes(routes!(quarantine::list))
+        .routes(routes!(quarantine::show))
+        .routes(routes!(quarantine::release))
+        .routes(routes!(quarantine::check))
+        .routes(routes!(report::show))
         .routes(routes!(workflows::list))
         .routes(routes!(workflows::show))
         .routes(routes!(watch::watch))
@@ -121,6 +144,14 @@ fn v1() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(decisions::approve))
         .routes(routes!(decisions::reject))
         .routes(routes!(decisions::ack))
+        .routes(routes!(schedules::list, schedules::create))
+        .routes(routes!(schedules::show, schedules::replace, schedules::delete))
+        .routes(routes!(schedules::pause))
+        .routes(routes!(schedules::resume))
+        .routes(routes!(schedules::preview))
+        .routes(routes!(schedules::fires))
+        .routes(routes!(calendars::list, calendars::create))
+        .routes(routes!(calendars::delete))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
         .routes(routes!(whoami::whoami))

@@ -12,7 +12,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, Method, StatusCode, header};
-use chrono::{DateTime, SubsecRound};
+use chrono::{DateTime, SubsecRound, Utc};
 use domain::{
     AccountName, Approval, Clock, DirectoryName, Dn, FarmName, HostActionKind, HostTask, HostTaskState,
     HostWork, Lane, ManualClock, MemberHost, Mode, Plan, Role, StepOutcome, StepRecord, StepState, SystemRng,
@@ -21,7 +21,7 @@ use domain::{
 use messages::{Bus, BusError, BusHealth, Consumer, DeadLetter, MemoryBus};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
+use serde_json::{Value, json};
 use store::{
     Claim, Claimed, Committed, FarmFacts, FarmRecord, Finish, JournalEntry, Lessee, NewWorkflow, Store,
     StoreOptions, Submitted, Token, WorkflowChange,
@@ -56,11 +56,17 @@ pub(crate) struct World {
     pub(crate) api: Arc<Api>,
     pub(crate) router: Router,
     secrets: Mutex<HashMap<String, SecretString>>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 /// A store of its own, migrated.
 pub(crate) async fn store(folder: &tempfile::TempDir) -> Store {
+    let store = connect(folder).await;
+    store.migrate_up().await.expect("migrates");
+    store
+}
+
+async fn connect(folder: &tempfile::TempDir) -> Store {
     let url = format!("sqlite://{}", folder.path().join("farmhand.db").display());
     let options = StoreOptions {
         url: SecretString::from(url),
@@ -68,9 +74,7 @@ pub(crate) async fn store(folder: &tempfile::TempDir) -> Store {
         acquire_timeout: Duration::from_secs(5),
     };
     let events = Arc::new(EnvelopeWriter::new(Arc::new(SystemRng)));
-    let store = Store::connect(&options, events).await.expect("connects");
-    store.migrate_up().await.expect("migrates");
-    store
+    Store::connect(&options, events).await.expect("connects")
 }
 
 /// Options as tests want them: nothing happens by itself but what a test asks for.
@@ -107,8 +111,8 @@ impl World {
         change(&mut options);
         let api = Arc::new(Api::new(options));
         let router = super::router(api.clone());
-        let world = Self { store, clock, api, router, secrets: Mutex::default(), _folder: folder };
-        for role in [Role::Viewer, Role::Operator, Role::Approver, Role::Admin] {
+        let world = Self { store, clock, api, router, secrets: Mutex::default(), folder };
+        for role in Role::ALL {
             world.add_token(role.as_str(), &[role], None).await;
         }
         world
@@ -231,6 +235,38 @@ impl World {
         self.commit(id, Vec::new(), WorkflowChange::Finish(finish)).await;
     }
 
+    /// A containment of Host1 that has succeeded, as a worker leaves it; ITFarm1 is on record. Its id.
+    pub(crate) async fn contained(&self) -> String {
+        self.deployed("ITFarm1").await;
+        let body = r#"{"host": "Host1"}"#;
+        let answer = self.post_as("responder", "/api/v1/compromises", "application/json", body, &[]).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text);
+        let id = answer.json["id"].as_str().expect("an id").to_owned();
+        self.succeed(&id, containment(self.clock.now() + Duration::from_secs(3600))).await;
+        id
+    }
+
+    /// The workflow succeeds with that result.
+    pub(crate) async fn succeed(&self, id: &str, result: Value) {
+        let event = WorkflowEvent::Succeed;
+        let finish = Finish { event, error: None, result: Some(result), plan: None, farm: None };
+        self.commit(id, Vec::new(), WorkflowChange::Finish(finish)).await;
+    }
+
+    /// Puts a host under quarantine, as a containment does.
+    pub(crate) async fn quarantine(&self, name: &str, sid: &str, by: &str) -> store::Quarantined {
+        let new = store::NewQuarantine {
+            directory: DirectoryName::default(),
+            host_sid: sid.parse().expect("a SID"),
+            host_name: name.to_owned(),
+            computer_dn: Dn::parse(&format!("CN={name},CN=Computers,DC=contoso,DC=com")).expect("a DN"),
+            workflow: by.parse().expect("an id"),
+            placed_by: "responder".to_owned(),
+            reason: Some("beacon seen".to_owned()),
+        };
+        self.store.quarantine(&new, self.clock.now()).await.expect("works")
+    }
+
     /// Claims the workflow and writes to it as a worker does.
     pub(crate) async fn commit(&self, id: &str, steps: Vec<StepRecord>, change: WorkflowChange) {
         let claimed = self.claim(id).await;
@@ -261,6 +297,12 @@ impl World {
         let path = format!("/api/v1/farms/{farm}/decommission");
         let answer = self.post_as("operator", &path, "", "", &[]).await;
         let id = answer.json["id"].as_str().expect("an id").to_owned();
+        self.shows_plan(&id).await;
+        id
+    }
+
+    /// Brings a workflow to where it waits for the approval of the plan of [`PLAN_HASH`].
+    pub(crate) async fn shows_plan(&self, id: &str) {
         let now = self.clock.now();
         let approval = Approval::asked(PLAN_HASH.to_owned(), now, now + Duration::from_secs(3600));
         let step = StepRecord {
@@ -270,8 +312,7 @@ impl World {
         };
         let plan = Plan { hash: PLAN_HASH.to_owned(), ..Plan::new(Vec::new(), Vec::new()) };
         let wait = Wait { reason: WaitReason::Approval, until: None, detail: String::new() };
-        self.commit(&id, vec![step], WorkflowChange::AwaitApproval { wait, plan }).await;
-        id
+        self.commit(id, vec![step], WorkflowChange::AwaitApproval { wait, plan }).await;
     }
 
     /// A removal of hosts that waits for the word of people about Host1 and Host2; its id.
@@ -303,6 +344,11 @@ impl World {
         id
     }
 
+    /// The same database, as another process has it.
+    pub(crate) async fn another_store(&self) -> Store {
+        connect(&self.folder).await
+    }
+
     /// Submits past HTTP.
     pub(crate) async fn submit(&self, lane: Lane) -> WorkflowId {
         submit(&self.store, self.clock.as_ref(), lane).await
@@ -318,6 +364,47 @@ impl World {
             other => unreachable!("not claimed: {other:?}"),
         }
     }
+}
+
+/// The result of a containment of Host1: it could read ITFarm1's account, whose password ends then,
+/// and one that is no farm, of which nothing is known.
+pub(crate) fn containment(ends_at: DateTime<Utc>) -> Value {
+    let account = |name: &str, sid: &str, farm: Option<&str>, exposure: Value| {
+        json!({
+            "account": format!("{name}$"), "sid": sid, "farm": farm,
+            "dn": format!("CN={name},CN=Managed Service Accounts,DC=contoso,DC=com"),
+            "paths": ["as a member of CN=ITFarmHosts,CN=Users,DC=contoso,DC=com"],
+            "servicePrincipalNames": [format!("http/{name}.contoso.com")], "delegation": [],
+            "memberOf": ["CN=Readers,DC=contoso,DC=com"], "otherHosts": ["Host2"], "exposure": exposure,
+        })
+    };
+    let open = json!({
+        "keyId": {"l0": 361, "l1": 26, "l2": 24, "rootKey": "7dc95c96-fa85-183a-dff5-f70696bf0b11"},
+        "exposedKeyId": "AQAAAEtEU0s=", "intervalDays": 30, "slotStart": ends_at - chrono::TimeDelta::days(30),
+        "known": ["previous", "current"], "endsAt": ends_at, "assumptions": ["rolling is lazy"],
+    });
+    let untold = json!({
+        "keyId": null, "exposedKeyId": null, "intervalDays": null, "slotStart": null, "known": ["current"],
+        "endsAt": null, "assumptions": ["its key id cannot be read"],
+    });
+    let at = ends_at - chrono::TimeDelta::hours(1);
+    json!({
+        "summary": "Host1 is cut off from 2 gMSAs on 1 domain controller", "changed": true,
+        "host": {
+            "name": "Host1", "dn": "CN=Host1,CN=Computers,DC=contoso,DC=com", "sid": "S-1-5-21-1-2-3-1601",
+            "dnsHostName": "host1.contoso.com", "computer": "disabled", "rebuiltFrom": null,
+        },
+        "accounts": [
+            account("ITFarm1", ACCOUNT_SID, Some("ITFarm1"), open),
+            account("svc-other", "S-1-5-21-1-2-3-1700", None, untold),
+        ],
+        "domainControllers": [{
+            "name": "dc1.contoso.com", "deniedAt": at, "verifiedAt": at + chrono::TimeDelta::milliseconds(40),
+        }],
+        "preempted": [], "swept": 12,
+        "notDone": ["the host stays in CN=All Servers,DC=contoso,DC=com: it is in it by another group"],
+        "warnings": [], "next": ["take the host off the network"], "embeddedDirectory": false,
+    })
 }
 
 pub(crate) async fn submit(store: &Store, clock: &dyn Clock, lane: Lane) -> WorkflowId {

@@ -18,6 +18,7 @@ use super::auth::Caller;
 use super::errors::ApiError;
 use super::extract::{InPath, JsonBody};
 use super::{Api, schema};
+use crate::schedules::PRINCIPAL;
 use crate::tokens;
 
 const MAX_PRINCIPAL: usize = 128;
@@ -88,6 +89,12 @@ fn check(new: &NewToken, now: DateTime<Utc>) -> Result<(), ApiError> {
             format!(
                 "principal is no name of 1 to {MAX_PRINCIPAL} characters without control characters or spaces at its ends"
             ),
+            "name the person or program that will use the token, e.g. `anna` or `ci-pipeline`",
+        ));
+    }
+    if name.to_ascii_lowercase().starts_with(PRINCIPAL) {
+        return Err(ApiError::invalid(
+            format!("principal begins with {PRINCIPAL:?}, the name of what schedules ask for"),
             "name the person or program that will use the token, e.g. `anna` or `ci-pipeline`",
         ));
     }
@@ -180,6 +187,7 @@ mod tests {
             (r#"{"principal": "", "roles": ["viewer"]}"#.to_owned(), "principal"),
             (r#"{"principal": " a", "roles": ["viewer"]}"#.to_owned(), "principal"),
             (r#"{"principal": "a\nb", "roles": ["viewer"]}"#.to_owned(), "principal"),
+            (r#"{"principal": "Schedule:nightly", "roles": ["viewer"]}"#.to_owned(), "principal"),
             (r#"{"principal": "a", "roles": []}"#.to_owned(), "roles"),
             (r#"{"principal": "a", "roles": ["root"]}"#.to_owned(), "roles"),
             (r#"{"principal": "a", "role": "viewer"}"#.to_owned(), "role"),

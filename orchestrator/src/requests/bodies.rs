@@ -70,6 +70,92 @@ pub(crate) struct RotationCheckBody {
     pub every_dc: bool,
 }
 
+/// A compromised host is cut off; or, with `kdsRootKey` instead of `host`, every gMSA moves off an
+/// exposed KDS root key.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct CompromiseBody {
+    /// `Host1`, `Host1$`, a DN or a SID.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "Host1")]
+    pub host: Option<String>,
+    /// Cut off from these farms only; left out or empty: from everything that it can read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 1000)]
+    pub farms: Vec<String>,
+    /// The computer account is not disabled.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub keep_computer_enabled: bool,
+    /// Why a domain controller's own account is meant nevertheless.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 1024)]
+    pub force: Option<String>,
+    /// GUID of the exposed KDS root key. Role: admin.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "7dc95c96-fa85-183a-dff5-f70696bf0b11")]
+    pub kds_root_key: Option<String>,
+    /// With `kdsRootKey`: how long replaced accounts stay disabled before they are deleted, e.g. `7d` or
+    /// `12h`. Left out: as the orchestrator is configured (`lifecycle.cool_down`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "7d")]
+    pub cool_down: Option<String>,
+    /// Left out: `default`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub directory: Option<String>,
+}
+
+/// A host leaves the quarantine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct QuarantineReleaseBody {
+    /// The host's name, with or without its `$`, DN or SID, as it was when it was quarantined.
+    pub host: String,
+    /// Why; kept with the workflow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub force: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<String>,
+}
+
+/// The same, where the path names the host and the query its directory.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct ReleaseBody {
+    /// Why; kept with the workflow. Required here or as `?reason=`.
+    #[schema(max_length = 1024)]
+    pub reason: Option<String>,
+    /// Why it does not wait until tickets from before its removal must be dead (7 days and 10 hours).
+    #[schema(max_length = 1024)]
+    pub force: Option<String>,
+}
+
+/// Can a quarantined host read anything again?
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct QuarantineCheckBody {
+    /// Left out: `default`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub directory: Option<String>,
+}
+
+/// What becomes of the farms whose password a compromised host may know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RecoveryBody {
+    /// By farm: `replace` (a new account now, after a second person's approval) or `wait` (for the roll).
+    #[schema(value_type = std::collections::BTreeMap<String, RecoveryChoice>, example = json!({"ITFarm1": "replace"}))]
+    pub farms: std::collections::BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RecoveryChoice {
+    Replace,
+    Wait,
+}
+
 /// Which farm is looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use domain::name::NameError;
 use domain::request::{
-    DecommissionRequest, HostsRequest, ImportRequest, InspectRequest, RotationCheckRequest,
+    CompromiseRequest, DecommissionRequest, HostsRequest, ImportRequest, InspectRequest,
+    KdsRootKeyRecoveryRequest, QuarantineCheckRequest, RotationCheckRequest,
 };
 use domain::{
     AccountName, DirectoryName, ErrorCode, FarmManifest, FarmName, FarmSpec, ManagedPasswordInterval,
@@ -14,7 +15,7 @@ use domain::{
 };
 
 use super::bodies::{DecommissionBody, HostsBody, ImportBody, ReplaceBody, RotationCheckBody};
-use super::{FarmRef, Request};
+use super::{FarmRef, Request, compromise};
 use crate::options::RotationPolicy;
 
 /// More hosts than a farm has; the limit keeps one request within a body and a transaction.
@@ -50,6 +51,14 @@ pub(super) enum Work {
     Import(ImportRequest),
     Inspect(InspectRequest),
     RotationCheck(RotationCheckRequest),
+    Compromise(CompromiseRequest),
+    RootKey(KdsRootKeyRecoveryRequest),
+    /// Becomes a [`domain::request::QuarantineReleaseRequest`] with the quarantine that is on record.
+    Release {
+        host: PrincipalRef,
+        force: Option<String>,
+    },
+    QuarantineCheck(QuarantineCheckRequest),
 }
 
 /// What requests leave out.
@@ -60,14 +69,14 @@ pub(super) struct Defaults {
 
 /// Collects what is wrong while the rest goes on being looked at.
 #[derive(Default)]
-struct Findings(Vec<Violation>);
+pub(super) struct Findings(Vec<Violation>);
 
 impl Findings {
-    fn add(&mut self, field: &str, rule: &str, message: impl Into<String>) {
+    pub(super) fn add(&mut self, field: &str, rule: &str, message: impl Into<String>) {
         self.0.push(Violation::new(field, rule, message));
     }
 
-    fn name<T>(&mut self, field: &str, parsed: Result<T, NameError>) -> Option<T> {
+    pub(super) fn name<T>(&mut self, field: &str, parsed: Result<T, NameError>) -> Option<T> {
         parsed.map_err(|error| self.add(field, error.rule, error.message)).ok()
     }
 
@@ -93,7 +102,7 @@ impl Findings {
         HostsRequest { hosts }
     }
 
-    fn cool_down(&mut self, text: Option<&String>, default: Duration) -> u64 {
+    pub(super) fn cool_down(&mut self, text: Option<&String>, default: Duration) -> u64 {
         let Some(text) = text else { return default.as_secs() };
         match humantime::parse_duration(text) {
             Ok(cool_down) if cool_down <= MAX_COOL_DOWN => cool_down.as_secs(),
@@ -128,9 +137,10 @@ impl Findings {
     }
 }
 
-/// The judged request, or everything that is wrong with it.
+/// The judged request, or everything that is wrong with it. `reason`: what was said beside its body.
 pub(super) fn judge(
     request: &Request,
+    reason: Option<&str>,
     known: &[DirectoryName],
     defaults: &Defaults,
 ) -> Result<Judged, Problem> {
@@ -151,6 +161,15 @@ pub(super) fn judge(
         })?,
         Request::Inspect(farm) => of_farm(farm, |_| Work::Inspect(InspectRequest {}))?,
         Request::RotationCheck(body) => rotation_check(body, defaults.rotation)?,
+        Request::Compromise(body) => {
+            of_directory(body.directory.as_ref(), |findings| compromise::work(findings, body, cool_down))?
+        }
+        Request::QuarantineRelease(body) => {
+            of_directory(body.directory.as_ref(), |findings| compromise::release(findings, body, reason))?
+        }
+        Request::QuarantineCheck(body) => {
+            of_directory(body.directory.as_ref(), |_| Some(Work::QuarantineCheck(QuarantineCheckRequest {})))?
+        }
     };
     let field = match request {
         Request::Deploy(_) | Request::Update(..) => "spec.directory",
@@ -179,10 +198,19 @@ fn rotation_check(body: &RotationCheckBody, policy: RotationPolicy) -> Result<Ju
         let farm = FarmRef { name: name.clone(), directory: body.directory.clone() };
         return of_farm(&farm, |_| work);
     }
+    of_directory(body.directory.as_ref(), |_| Some(work))
+}
+
+/// `work` is `None` where it found something wrong.
+fn of_directory(
+    directory: Option<&String>,
+    work: impl FnOnce(&mut Findings) -> Option<Work>,
+) -> Result<Judged, Problem> {
     let mut findings = Findings::default();
-    match findings.directory(body.directory.as_ref()) {
-        Some(directory) => Ok(Judged { directory, farm: None, work }),
-        None => Err(invalid(findings.0)),
+    let directory = findings.directory(directory);
+    match (directory, work(&mut findings)) {
+        (Some(directory), Some(work)) if findings.0.is_empty() => Ok(Judged { directory, farm: None, work }),
+        _ => Err(invalid(findings.0)),
     }
 }
 
@@ -237,7 +265,7 @@ fn known_directory(judged: Judged, known: &[DirectoryName], field: &str) -> Resu
     Err(problem.with_violations(vec![Violation::new(field, "known", message)]))
 }
 
-pub(super) fn invalid(mut violations: Vec<Violation>) -> Problem {
+pub(crate) fn invalid(mut violations: Vec<Violation>) -> Problem {
     let count = violations.len();
     let mut told: Vec<_> =
         violations.iter().take(MAX_TOLD).map(|v| format!("{}: {}", v.field, v.message)).collect();

@@ -5,8 +5,10 @@
 //! its body in `bodies.rs`, its rules in `judge.rs`, its arm in `workflow_of`.
 
 pub(crate) mod bodies;
+mod compromise;
 pub(crate) mod form;
 mod judge;
+pub(crate) mod recovery;
 mod refusal;
 #[cfg(test)]
 mod tests;
@@ -14,7 +16,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::request::ReplaceRequest;
+use domain::request::{QuarantineReleaseRequest, ReplaceRequest};
 use domain::{
     Clock, DirectoryName, ErrorCode, FarmManifest, FarmName, Lane, Mode, Principal, Problem, Rng, Role,
     Violation, Workflow, WorkflowId, WorkflowKind,
@@ -22,13 +24,18 @@ use domain::{
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use store::{Farm, IdempotencyKey, NewWorkflow, Store, Submitted};
+use store::{Farm, IdempotencyKey, NewWorkflow, Quarantined, Store, Submitted};
 
 use crate::options::RotationPolicy;
-use bodies::{DecommissionBody, HostsBody, ImportBody, InspectBody, ReplaceBody, RotationCheckBody};
+use bodies::{
+    CompromiseBody, DecommissionBody, HostsBody, ImportBody, InspectBody, QuarantineCheckBody,
+    QuarantineReleaseBody, ReplaceBody, RotationCheckBody,
+};
 use judge::{Judged, Work};
 
-pub(crate) use refusal::{Refusal, RefusalKind, RequestError, require};
+pub(crate) use compromise::quarantine_of;
+pub(crate) use judge::invalid as violated;
+pub(crate) use refusal::{Refusal, RefusalKind, RequestError, require, require_any};
 
 const MAX_KEY: usize = 255;
 const MAX_REASON: usize = 1024;
@@ -54,6 +61,10 @@ pub(crate) enum Request {
     Import(FarmRef, ImportBody),
     Inspect(FarmRef),
     RotationCheck(RotationCheckBody),
+    /// Of a host, or of a KDS root key.
+    Compromise(CompromiseBody),
+    QuarantineRelease(QuarantineReleaseBody),
+    QuarantineCheck(QuarantineCheckBody),
 }
 
 /// How it is asked for.
@@ -79,8 +90,14 @@ pub(crate) struct Accepted {
 
 impl Request {
     /// A request out of its parts, as a message holds them: `body` is what the HTTP API takes as
-    /// its body, for `deploy` and `update` the manifest.
-    pub(crate) fn parse(kind: &str, farm: Option<FarmRef>, body: &[u8]) -> Result<Self, Refusal> {
+    /// its body, for `deploy` and `update` the manifest. `directory` is that of work which is about
+    /// no farm.
+    pub(crate) fn parse(
+        kind: &str,
+        farm: Option<FarmRef>,
+        directory: Option<&str>,
+        body: &[u8],
+    ) -> Result<Self, Refusal> {
         let named = || {
             farm.clone().ok_or_else(|| {
                 judge::invalid(vec![Violation::new("farm", "required", "names the farm it is about")])
@@ -109,6 +126,32 @@ impl Request {
                     None => asked,
                 })
             }
+            "compromise-removal" => {
+                let asked: CompromiseBody = self::body(body)?;
+                if asked.kds_root_key.is_some() {
+                    let message = "a KDS root key is recovered from over HTTP only";
+                    return Err(judge::invalid(vec![Violation::new("kdsRootKey", "http", message)]).into());
+                }
+                // A message about one farm means that farm.
+                let mut farms = asked.farms;
+                let mut directory = directory.map(str::to_owned);
+                if let Some(farm) = farm {
+                    directory = farm.directory.or(directory);
+                    farms.push(farm.name);
+                }
+                let directory = same_directory(asked.directory, directory)?;
+                Self::Compromise(CompromiseBody { farms, directory, ..asked })
+            }
+            "quarantine-release" => {
+                let asked: QuarantineReleaseBody = self::body(body)?;
+                let directory = same_directory(asked.directory, directory.map(str::to_owned))?;
+                Self::QuarantineRelease(QuarantineReleaseBody { directory, ..asked })
+            }
+            "quarantine-check" => {
+                let asked: QuarantineCheckBody = self::body(body)?;
+                let directory = same_directory(asked.directory, directory.map(str::to_owned))?;
+                Self::QuarantineCheck(QuarantineCheckBody { directory })
+            }
             other => {
                 let message = format!("{other:?} is nothing that can be asked for");
                 return Err(judge::invalid(vec![Violation::new("kind", "value", message)]).into());
@@ -128,22 +171,39 @@ impl Request {
             Self::Import(..) => WorkflowKind::IMPORT,
             Self::Inspect(_) => WorkflowKind::INSPECT,
             Self::RotationCheck(_) => WorkflowKind::ROTATION_CHECK,
+            Self::Compromise(body) if body.kds_root_key.is_some() => WorkflowKind::KDS_ROOT_KEY_RECOVERY,
+            Self::Compromise(_) => WorkflowKind::COMPROMISE_REMOVAL,
+            Self::QuarantineRelease(_) => WorkflowKind::QUARANTINE_RELEASE,
+            Self::QuarantineCheck(_) => WorkflowKind::QUARANTINE_CHECK,
         }
     }
 
     fn lane(&self) -> Lane {
         match self {
             Self::Inspect(_) => Lane::Urgent,
-            Self::RotationCheck(_) => Lane::Checks,
+            // Of a root key it takes days, and replaces farms: that is no urgent lane's work.
+            Self::Compromise(body) if body.kds_root_key.is_none() => Lane::Urgent,
+            Self::RotationCheck(_) | Self::QuarantineCheck(_) => Lane::Checks,
             _ => Lane::Lifecycle,
         }
     }
 
-    /// What the asking principal must hold; a dry run needs the same.
-    pub(crate) fn role(&self) -> Role {
+    /// What the asking principal must hold one of; a dry run needs the same.
+    pub(crate) fn roles(&self) -> &'static [Role] {
         match self {
-            Self::Inspect(_) => Role::Viewer,
-            _ => Role::Operator,
+            Self::Inspect(_) => &[Role::Viewer],
+            Self::Compromise(body) if body.kds_root_key.is_some() => &[Role::Admin],
+            Self::Compromise(_) | Self::QuarantineRelease(_) => &[Role::Responder],
+            Self::QuarantineCheck(_) => &[Role::Responder, Role::Operator],
+            _ => &[Role::Operator],
+        }
+    }
+
+    /// Why, where the body says it.
+    fn reason(&self) -> Option<&String> {
+        match self {
+            Self::QuarantineRelease(body) => body.reason.as_ref(),
+            _ => None,
         }
     }
 
@@ -161,6 +221,11 @@ impl Request {
             Self::Import(_, body) => serde_json::to_vec(&(kind, plan, farm, directory, body)),
             Self::Inspect(_) => serde_json::to_vec(&(kind, plan, farm, directory)),
             Self::RotationCheck(body) => serde_json::to_vec(&(kind, plan, farm, directory, body.every_dc)),
+            Self::Compromise(body) => serde_json::to_vec(&(kind, plan, directory, body)),
+            Self::QuarantineRelease(body) => {
+                serde_json::to_vec(&(kind, plan, directory, &body.host, &body.force))
+            }
+            Self::QuarantineCheck(_) => serde_json::to_vec(&(kind, plan, directory)),
         };
         Ok(hex::encode(Sha256::digest(text?)))
     }
@@ -169,6 +234,17 @@ impl Request {
 impl From<InspectBody> for Request {
     fn from(body: InspectBody) -> Self {
         Self::Inspect(FarmRef { name: body.farm, directory: body.directory })
+    }
+}
+
+/// What a message says of the directory in its body and beside it.
+fn same_directory(in_body: Option<String>, beside: Option<String>) -> Result<Option<String>, Refusal> {
+    match (&in_body, &beside) {
+        (Some(body), Some(other)) if !body.eq_ignore_ascii_case(other) => {
+            let message = format!("the body names the directory {body}, the message {other}");
+            Err(judge::invalid(vec![Violation::new("directory", "same", message)]).into())
+        }
+        _ => Ok(in_body.or(beside)),
     }
 }
 
@@ -213,11 +289,11 @@ impl Requests {
         ask: Ask,
         by: &Principal,
     ) -> Result<Accepted, RequestError> {
-        require(by, request.role())?;
-        let defaults = judge::Defaults { cool_down: self.cool_down, rotation: self.rotation };
-        let judged = judge::judge(request, &self.directories, &defaults)?;
+        require_any(by, request.roles())?;
+        let reason_given = ask.reason.as_deref();
+        let judged = judge::judge(request, reason_given, &self.directories, &self.defaults())?;
         let key = self.key(request, &ask, &judged, by)?;
-        let reason = reason(ask.reason)?;
+        let reason = reason(request.reason().cloned().or(ask.reason))?;
         let earlier = match &key {
             Some(key) => self.store.submitted(key).await?,
             None => None,
@@ -241,6 +317,25 @@ impl Requests {
         }
     }
 
+    /// The workflow that the request would be now: judged like any other, and not recorded.
+    pub(crate) async fn draft(
+        &self,
+        request: &Request,
+        plan: bool,
+        by: &Principal,
+    ) -> Result<NewWorkflow, RequestError> {
+        require_any(by, request.roles())?;
+        let judged = judge::judge(request, None, &self.directories, &self.defaults())?;
+        let mut new = self.new_workflow(request, judged, by).await?;
+        new.mode = if plan { Mode::Plan } else { Mode::Apply };
+        new.farm_spec = new.farm_spec.filter(|_| !plan);
+        Ok(new)
+    }
+
+    fn defaults(&self) -> judge::Defaults {
+        judge::Defaults { cool_down: self.cool_down, rotation: self.rotation }
+    }
+
     fn key(
         &self,
         request: &Request,
@@ -262,21 +357,33 @@ impl Requests {
         judged: Judged,
         by: &Principal,
     ) -> Result<NewWorkflow, RequestError> {
-        let record = match (&judged.work, &judged.farm) {
-            (Work::Deploy(_) | Work::Import(_), _) | (_, None) => None,
+        let Judged { directory, farm, work } = judged;
+        let record = match (&work, &farm) {
+            (Work::Release { host, .. }, _) => {
+                let open = self.store.quarantined(&directory).await?;
+                Record::Quarantine(quarantine_of(open, host, &directory)?)
+            }
+            (Work::Deploy(_) | Work::Import(_), _) | (_, None) => Record::None,
             (work, Some(name)) => {
-                let farm = self.store.farm(&judged.directory, name).await?;
-                let farm = refusal::on_record(farm, name, &judged.directory)?;
-                Some(if matches!(work, Work::Inspect(_)) { farm } else { refusal::deployed(farm)? })
+                let farm = self.store.farm(&directory, name).await?;
+                let farm = refusal::on_record(farm, name, &directory)?;
+                Record::Farm(if matches!(work, Work::Inspect(_)) { farm } else { refusal::deployed(farm)? })
             }
         };
+        let work = match work {
+            Work::Compromise(mut request) => {
+                request.farms = compromise::on_record(&self.store, &directory, request.farms).await?;
+                Work::Compromise(request)
+            }
+            other => other,
+        };
         // As it is on record, whatever the case it was asked in.
-        let farm = record.as_ref().map(|farm| farm.name.clone()).or_else(|| judged.farm.clone());
+        let farm = record.farm().map(|farm| farm.name.clone()).or(farm);
         let now = self.clock.now();
         let new = NewWorkflow {
             id: WorkflowId::new(now, self.rng.as_ref()),
             kind: request.kind(),
-            directory: judged.directory.clone(),
+            directory,
             farm,
             hosts: Vec::new(),
             lane: request.lane(),
@@ -289,16 +396,28 @@ impl Requests {
             farm_spec: None,
             now,
         };
-        Ok(with_work(new, judged.work, record.as_ref())?)
+        Ok(with_work(new, work, &record)?)
+    }
+}
+
+/// What is on record of the thing that a request is about.
+enum Record {
+    None,
+    Farm(Farm),
+    Quarantine(Quarantined),
+}
+
+impl Record {
+    fn farm(&self) -> Option<&Farm> {
+        match self {
+            Self::Farm(farm) => Some(farm),
+            Self::None | Self::Quarantine(_) => None,
+        }
     }
 }
 
 /// The workflow with what its runbook works from.
-fn with_work(
-    mut new: NewWorkflow,
-    work: Work,
-    record: Option<&Farm>,
-) -> Result<NewWorkflow, serde_json::Error> {
+fn with_work(mut new: NewWorkflow, work: Work, record: &Record) -> Result<NewWorkflow, serde_json::Error> {
     let names = |hosts: &[domain::PrincipalRef]| hosts.iter().map(ToString::to_string).collect();
     new.input = match &work {
         Work::Deploy(spec) => {
@@ -316,7 +435,7 @@ fn with_work(
         }
         Work::Decommission(request) => serde_json::to_value(request)?,
         Work::Replace { new_account, interval, cool_down_seconds } => {
-            let recorded = record.and_then(|farm| farm.recorded.as_ref());
+            let recorded = record.farm().and_then(|farm| farm.recorded.as_ref());
             let replace = recorded.map(|facts| ReplaceRequest {
                 account_sid: facts.account_sid.clone(),
                 new_account: new_account.clone(),
@@ -328,6 +447,18 @@ fn with_work(
         Work::Import(request) => serde_json::to_value(request)?,
         Work::Inspect(request) => serde_json::to_value(request)?,
         Work::RotationCheck(request) => serde_json::to_value(request)?,
+        Work::Compromise(request) => {
+            new.hosts = vec![request.host.to_string()];
+            serde_json::to_value(request)?
+        }
+        Work::RootKey(request) => serde_json::to_value(request)?,
+        Work::Release { force, .. } => {
+            let Record::Quarantine(quarantined) = record else { return Ok(new) };
+            new.hosts = vec![quarantined.host_name.clone()];
+            let (host_sid, force) = (quarantined.host_sid.clone(), force.clone());
+            serde_json::to_value(QuarantineReleaseRequest { host_sid, force })?
+        }
+        Work::QuarantineCheck(request) => serde_json::to_value(request)?,
     };
     Ok(new)
 }

@@ -55,9 +55,16 @@ impl From<Problem> for RequestError {
 
 /// Whether the principal has the role.
 pub(crate) fn require(principal: &Principal, role: Role) -> Result<(), Refusal> {
-    if principal.may(role) {
+    require_any(principal, &[role])
+}
+
+/// Whether the principal has one of the roles.
+pub(crate) fn require_any(principal: &Principal, roles: &[Role]) -> Result<(), Refusal> {
+    if roles.iter().any(|role| principal.may(*role)) {
         return Ok(());
     }
+    let wanted: Vec<_> = roles.iter().map(|role| role.as_str()).collect();
+    let role = wanted.join(" or ");
     let held: Vec<_> = principal.roles.iter().map(|role| role.as_str()).collect();
     let held = if held.is_empty() { "no role".to_owned() } else { format!("the role {}", held.join(", ")) };
     let problem = Problem::new(

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::http::testing::{ACCOUNT_SID, MANIFEST, World};
 
+const SOME_ID: &str = "01890000-0000-7000-8000-000000000000";
+
 fn principal(roles: &[Role]) -> Principal {
     Principal { name: "itsm".to_owned(), roles: roles.iter().copied().collect() }
 }
@@ -28,11 +30,15 @@ fn samples() -> Vec<(&'static str, Value)> {
         ("import", json!({"account": "ITFarm1$"})),
         ("inspect", json!({})),
         ("rotation-check", json!({"everyDc": true})),
+        ("compromise-removal", json!({"host": "Host1", "farms": ["itfarm1"]})),
+        ("quarantine-release", json!({"host": "host7$", "reason": "cleaned"})),
+        ("quarantine-check", json!({})),
     ]
 }
 
 async fn submit(world: &World, kind: &str, body: &Value, by: &Principal) -> Result<Workflow, RequestError> {
-    let request = Request::parse(kind, farm("ITFarm1"), body.to_string().as_bytes())?;
+    let about = !matches!(kind, "compromise-removal" | "quarantine-release" | "quarantine-check");
+    let request = Request::parse(kind, farm("ITFarm1").filter(|_| about), None, body.to_string().as_bytes())?;
     assert_eq!(request.kind(), WorkflowKind::parse(kind).expect("a kind"));
     Ok(world.api.requests.submit(&request, Ask::default(), by).await?.workflow)
 }
@@ -48,11 +54,23 @@ fn refusal<T: std::fmt::Debug>(result: Result<T, RequestError>) -> Refusal {
 async fn every_kind_is_asked_by_its_role_and_no_lower_one() {
     let world = World::new().await;
     world.deployed("ITFarm1").await;
+    world.quarantine("Host7", "S-1-5-21-1-2-3-7", SOME_ID).await;
     for (kind, body) in samples() {
-        let needed = if kind == "inspect" { Role::Viewer } else { Role::Operator };
-        let asked = submit(&world, kind, &body, &principal(&[needed])).await.expect(kind);
-        assert_eq!((asked.kind.as_str(), asked.requested_by.as_str()), (kind, "itsm"));
-        let other: &[Role] = if kind == "inspect" { &[] } else { &[Role::Viewer, Role::Approver] };
+        let needed: &[Role] = match kind {
+            "inspect" => &[Role::Viewer],
+            "compromise-removal" | "quarantine-release" => &[Role::Responder],
+            "quarantine-check" => &[Role::Responder, Role::Operator],
+            _ => &[Role::Operator],
+        };
+        for needed in needed {
+            let asked = submit(&world, kind, &body, &principal(&[*needed])).await.expect(kind);
+            assert_eq!((asked.kind.as_str(), asked.requested_by.as_str()), (kind, "itsm"));
+        }
+        let other: Vec<Role> = match kind {
+            "inspect" => vec![],
+            _ => Role::ALL.into_iter().filter(|r| *r != Role::Admin && !needed.contains(r)).collect(),
+        };
+        let other = other.as_slice();
         let refused = refusal(submit(&world, kind, &body, &principal(other)).await);
         assert_eq!((refused.kind, refused.problem.code), (RefusalKind::Forbidden, ErrorCode::Forbidden));
     }
@@ -106,8 +124,10 @@ async fn what_is_no_request_is_refused_with_its_place() {
         ("inspect", None, json!({}), "(document)", "form"),
         ("decommission", farm("x"), json!({"when": "now"}), "when", "unknown-key"),
         ("deploy", None, json!({"kind": "Farm"}), "(document)", "form"),
+        ("quarantine-release", None, json!({}), "(document)", "form"),
+        ("compromise-removal", None, json!({"kdsRootKey": SOME_ID}), "kdsRootKey", "http"),
     ] {
-        let refused = Request::parse(kind, farm_of, body.to_string().as_bytes()).expect_err(kind);
+        let refused = Request::parse(kind, farm_of, None, body.to_string().as_bytes()).expect_err(kind);
         let violation = &refused.problem.violations[0];
         assert_eq!((violation.field.as_str(), violation.rule.as_str()), (field, rule), "{kind}: {refused:?}");
     }
@@ -129,7 +149,7 @@ async fn of_many_broken_rules_the_first_are_told() {
 async fn the_same_key_of_two_principals_or_for_a_dry_run_is_not_the_same_request() {
     let world = World::new().await;
     world.deployed("ITFarm1").await;
-    let request = Request::parse("decommission", farm("itfarm1"), b"").expect("valid");
+    let request = Request::parse("decommission", farm("itfarm1"), None, b"").expect("valid");
     let ask = |plan, by: &str| {
         let by = Principal { name: by.to_owned(), ..principal(&[Role::Operator]) };
         let ask = Ask { plan, idempotency_key: Some("k".to_owned()), ..Ask::default() };
@@ -143,4 +163,61 @@ async fn the_same_key_of_two_principals_or_for_a_dry_run_is_not_the_same_request
     assert_ne!(ask(false, "bob").await.expect("taken").workflow.id, first.workflow.id);
     let refused = refusal(ask(true, "ann").await);
     assert_eq!((refused.kind, refused.problem.code), (RefusalKind::Conflict, ErrorCode::IdempotencyConflict));
+}
+
+#[tokio::test]
+async fn a_message_about_a_host_means_the_directory_that_it_names_wherever_it_names_it() {
+    let parse = |kind: &str, about: Option<FarmRef>, directory: Option<&str>, body: Value| {
+        Request::parse(kind, about, directory, body.to_string().as_bytes())
+    };
+    let in_lab = |request: Request| match request {
+        Request::Compromise(body) => (body.directory, body.farms),
+        Request::QuarantineRelease(body) => (body.directory, vec![]),
+        Request::QuarantineCheck(body) => (body.directory, vec![]),
+        other => unreachable!("{other:?}"),
+    };
+    let lab = Some("lab".to_owned());
+    let release = json!({"host": "Host1", "reason": "clean", "directory": "lab"});
+    for (kind, directory, body) in [
+        ("compromise-removal", Some("lab"), json!({"host": "Host1"})),
+        ("compromise-removal", None, json!({"host": "Host1", "directory": "lab"})),
+        ("quarantine-release", Some("LAB"), release),
+        ("quarantine-check", Some("lab"), Value::Null),
+    ] {
+        let body = if body.is_null() { json!({}) } else { body };
+        assert_eq!(in_lab(parse(kind, None, directory, body).expect(kind)).0, lab, "{kind}");
+    }
+    let about = FarmRef { name: "ITFarm1".to_owned(), directory: lab.clone() };
+    let request = parse("compromise-removal", Some(about), Some("lab"), json!({"host": "Host1"}));
+    assert_eq!(in_lab(request.expect("valid")), (lab, vec!["ITFarm1".to_owned()]));
+    let other = json!({"host": "Host1", "directory": "default"});
+    let refused = parse("compromise-removal", None, Some("lab"), other).expect_err("two directories");
+    assert_eq!(refused.problem.violations[0].rule, "same");
+}
+
+#[tokio::test]
+async fn what_is_asked_about_a_host_reaches_its_runbook_as_it_was_judged() {
+    let world = World::new().await;
+    world.deployed("ITFarm1").await;
+    world.quarantine("Host7", "S-1-5-21-1-2-3-7", SOME_ID).await;
+    let input = async |kind: &str, body: Value| {
+        let asked = submit(&world, kind, &body, &principal(&[Role::Responder])).await.expect(kind);
+        assert_eq!(asked.farm, None, "{kind}");
+        let claimed = world.claim(&asked.id.to_string()).await;
+        (claimed.workflow, claimed.input)
+    };
+    let (contains, asked) =
+        input("compromise-removal", json!({"host": "Host1$", "farms": ["itfarm1"]})).await;
+    assert_eq!((contains.lane, contains.hosts), (Lane::Urgent, vec!["Host1".to_owned()]));
+    assert_eq!(
+        asked,
+        json!({"host": "Host1", "farms": ["ITFarm1"], "keepComputerEnabled": false, "force": null})
+    );
+    let body = json!({"host": "HOST7", "reason": "reinstalled", "force": "never was on"});
+    let (release, asked) = input("quarantine-release", body).await;
+    assert_eq!((release.lane, release.hosts), (Lane::Lifecycle, vec!["Host7".to_owned()]));
+    assert_eq!(release.reason.as_deref(), Some("reinstalled"));
+    assert_eq!(asked, json!({"hostSid": "S-1-5-21-1-2-3-7", "force": "never was on"}));
+    let (check, asked) = input("quarantine-check", json!({})).await;
+    assert_eq!((check.lane, asked), (Lane::Checks, json!({})));
 }

@@ -1,5 +1,6 @@
 //! One file per table: the row as it is stored, and how it becomes a type of `domain`.
 
+pub mod calendars;
 pub mod farms;
 pub mod idempotency_keys;
 pub mod locks;
@@ -8,6 +9,8 @@ pub mod quarantine;
 pub mod quarantine_denials;
 pub mod rotation;
 pub mod rotation_history;
+pub mod schedule_fires;
+pub mod schedules;
 pub mod steps;
 pub mod tokens;
 pub mod workflow_hosts;

@@ -2,7 +2,8 @@
 //! services, in turns within one run. What each line means is in `docs/benchmarks.md`.
 //!
 //! `cargo bench -p tests --bench farmhand -- [deploy] [farms] [members] [workflows] [listing]
-//! [memory] [start] [containment]`; nothing named is everything. Needs what `deploy/lab/up` starts, and the release binary.
+//! [rotation] [containment] [memory] [start]`; nothing named is everything. Needs what `deploy/lab/up` starts, and the
+//! release binary.
 
 mod clean;
 mod containment;
@@ -18,6 +19,7 @@ mod noop;
 mod ours;
 mod processes;
 mod report;
+mod rotation;
 mod telemetry;
 mod workflows;
 
@@ -30,8 +32,8 @@ use finished::Finished;
 use report::Verdicts;
 use telemetry::Meters;
 
-const PARTS: [&str; 8] =
-    ["deploy", "farms", "members", "workflows", "listing", "memory", "start", "containment"];
+const PARTS: [&str; 9] =
+    ["deploy", "farms", "members", "workflows", "listing", "rotation", "containment", "memory", "start"];
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -68,6 +70,9 @@ async fn bench(parts: &[String]) -> Result<()> {
     }
     if wanted("listing") {
         listing::run(&lab, &mut verdicts).await?;
+    }
+    if wanted("rotation") {
+        rotation::run(&mut verdicts).await?;
     }
     if wanted("containment") {
         containment::run(&lab, &meters, &mut verdicts).await?;

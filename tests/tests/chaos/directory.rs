@@ -23,10 +23,12 @@ async fn a_dc_that_dies_or_freezes_in_mid_operation_and_comes_back_gets_every_fa
     let cluster = Cluster::on_lab(&lab, env).await.start(1, 2).await;
     let witness = dc.lab.as_admin();
     for freeze in [false, true] {
-        // Several at once, so that whenever it happens some are in the middle of something.
-        let farms: Vec<_> = (0..4).map(|_| (unique_name("dcd"), unique_name("dcdg"))).collect();
+        // Several at once, so that whenever it happens some are in the middle of something; and one
+        // that comes when the DC is gone, since on a fast machine the others may be through by then.
+        let farms: Vec<_> = (0..9).map(|_| (unique_name("dcd"), unique_name("dcdg"))).collect();
+        let (late, early) = farms.split_last().expect("nine farms");
         let mut ids = Vec::new();
-        for (name, group) in &farms {
+        for (name, group) in early {
             ids.push(cluster.submit(&manifest(name, group, &HOSTS)).await);
         }
         let (name, group) = &farms[0];
@@ -36,6 +38,7 @@ async fn a_dc_that_dies_or_freezes_in_mid_operation_and_comes_back_gets_every_fa
         } else {
             dc.kill().await
         }
+        ids.push(cluster.submit(&manifest(&late.0, &late.1, &HOSTS)).await);
         eventually("a workflow notices", LIMIT, async || {
             for id in &ids {
                 let workflow = cluster.workflow(id).await?;

@@ -10,6 +10,7 @@ mod claiming;
 mod deciding;
 mod fencing;
 mod healing;
+mod holding;
 mod journaling;
 mod locking;
 mod outbox;
@@ -17,6 +18,8 @@ mod quarantine;
 mod rate;
 mod reaping;
 mod requesting;
+mod rotation;
+mod scheduling;
 mod schema;
 mod tokens;
 
@@ -122,9 +125,42 @@ on_both_databases! {
     reaping::due_workflows_are_woken_and_others_sleep,
     reaping::an_unanswered_event_is_repeated_at_growing_distances,
     reaping::several_reapers_do_each_thing_once,
+    rotation::a_second_look_at_the_same_changes_only_its_time,
+    rotation::a_change_of_verdict_or_key_is_history,
+    rotation::what_was_not_seen_is_gone_and_may_come_back,
+    rotation::the_board_is_filtered_and_its_pages_do_not_shift,
+    rotation::old_changes_and_gone_accounts_are_forgotten,
+    rotation::two_checks_at_once_leave_one_item_each,
+    rotation::a_deployed_farm_is_found_by_its_account,
+    rotation::farms_of_an_earlier_version_are_found_by_their_account,
     tokens::a_token_is_known_until_it_expires_or_is_revoked,
     tokens::use_is_noted_once_a_minute,
     tokens::there_is_one_first_token,
+    scheduling::a_schedule_comes_back_as_it_was_made_and_its_name_is_taken,
+    scheduling::a_change_of_what_has_changed_meanwhile_is_refused,
+    scheduling::a_schedule_that_is_on_has_a_next_due_time_or_the_database_refuses_it,
+    scheduling::a_due_time_becomes_a_row_a_workflow_and_an_event_in_one,
+    scheduling::a_plan_that_fails_leaves_the_due_time,
+    scheduling::of_many_that_fire_at_once_each_due_time_is_fired_by_one,
+    scheduling::what_changed_while_it_was_planned_is_planned_again,
+    scheduling::a_due_time_on_record_is_not_fired_again_whatever_the_schedule_says,
+    scheduling::a_backlog_is_taken_in_bounded_parts_and_in_order,
+    scheduling::what_waits_in_line_runs_one_after_the_other,
+    scheduling::a_deleted_schedule_leaves_what_it_did_and_runs_nothing_more,
+    scheduling::one_schedule_that_cannot_be_read_does_not_stop_the_others,
+    scheduling::the_last_due_time_ends_the_schedule_and_says_why,
+    scheduling::old_rows_go_and_those_of_workflows_that_go_on_stay,
+    scheduling::overdue_schedules_are_seen_without_the_scheduler,
+    scheduling::many_schedules_that_are_due_at_once_are_fired_page_by_page,
+    scheduling::the_roles_of_a_principal_are_those_of_its_tokens_that_were_not_revoked,
+    holding::destructive_work_waits_for_the_end_of_a_freeze_and_then_runs,
+    holding::what_is_urgent_or_harmless_or_only_asks_is_never_held,
+    holding::held_work_keeps_nobody_else_from_its_farm,
+    holding::a_lock_that_reaches_held_work_is_handed_on,
+    holding::what_has_begun_to_write_goes_on,
+    holding::an_approval_is_asked_in_a_freeze_and_obeyed_after_it,
+    holding::a_change_of_calendars_is_judged_at_once_and_by_other_processes_in_a_second,
+    holding::a_calendar_that_cannot_be_read_keeps_no_claim_from_being_made,
     schema::an_empty_database_is_behind_and_refused,
     schema::a_newer_database_is_refused,
     schema::up_down_and_up_again,

@@ -7,13 +7,18 @@ use store::WorkflowChange;
 
 use super::run::{Attempt, Run};
 use crate::StepError;
+use crate::step::DynStep;
 
 impl Run<'_> {
     /// Rehearses the steps that follow and asks for approval of their plan, or goes on where it has
     /// been given for this very plan.
-    pub(super) async fn approve(&mut self, record: &mut StepRecord) -> Result<(), Attempt> {
+    pub(super) async fn approve(
+        &mut self,
+        step: &dyn DynStep,
+        record: &mut StepRecord,
+    ) -> Result<(), Attempt> {
         let plan = self.rehearse(usize::from(record.index) + 1).await?;
-        if plan.is_empty() {
+        if plan.is_empty() && !step.approves_anything() {
             self.conclude(record, StepEvent::Skip, "nothing would be done that wants approval".to_owned());
             return Ok(());
         }

@@ -277,7 +277,7 @@ impl Run<'_> {
         let _in_doubt = self.resolve(record).await?;
         hosts::ask_failed_again(record);
         if step.is_approval() && self.cx.mode == Mode::Apply {
-            return self.approve(record).await;
+            return self.approve(step, record).await;
         }
         self.cx.set_refused(Vec::new());
         let plan = step.assess(&self.cx).await?;

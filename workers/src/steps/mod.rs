@@ -4,6 +4,7 @@
 //! so each output is a documented struct beside its step.
 
 pub mod approval;
+pub mod children;
 pub mod contain;
 pub mod ensure_gmsa;
 pub mod ensure_group;
@@ -24,6 +25,8 @@ pub mod principals;
 pub mod quarantine;
 pub mod replace;
 pub mod retire;
+pub mod roll;
+pub mod root_key;
 pub mod rotation;
 pub mod switch_readers;
 pub mod update_account;

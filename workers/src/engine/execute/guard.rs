@@ -33,7 +33,7 @@ pub struct Barred {
 
 /// Those that a list of changes must not let in; empty where the changes let nobody in.
 pub async fn barred(cx: &StepContext, changes: &[Change]) -> Result<Vec<Barred>, StepError> {
-    if is_exempt(cx.kind()) || !changes.iter().any(|change| decides(change)) {
+    if is_exempt(cx.kind()) || !changes.iter().any(decides) {
         return Ok(Vec::new());
     }
     let quarantined = cx.quarantined().await?;

@@ -4,10 +4,10 @@ use directory::security::ReaderDescriptor;
 use domain::{AttributeValue, Change, Dn, ErrorCode, PrincipalRef, Sid};
 use store::Quarantined;
 
-use super::gmsa::{READERS, Reader};
-use super::preflight::hosts::Seen;
-use super::preflight::report::Report;
 use crate::quarantine::{Standing, hint, rebuilt, standing, told};
+use crate::steps::gmsa::{READERS, Reader};
+use crate::steps::preflight::hosts::Seen;
+use crate::steps::preflight::report::Report;
 use crate::{StepContext, StepError};
 
 /// As a reader list names them.
