@@ -23,6 +23,9 @@ pub struct LaneParts {
     pub urgent_directories: Directories,
 }
 
+/// Idle connections are replaced after ten minutes.
+const WARM: Duration = Duration::from_secs(240);
+
 pub fn build(settings: &Settings, name: String, bus: Arc<dyn Bus>, parts: LaneParts) -> Worker {
     let hosts = hosts(settings);
     let lanes = settings.worker.lanes.iter().map(|lane| {
@@ -56,6 +59,7 @@ pub fn build(settings: &Settings, name: String, bus: Arc<dyn Bus>, parts: LanePa
         timing,
         committers: 2,
     })
+    .keeping_warm(WARM)
 }
 
 /// The adapters for hosts. A program that is configured can be named by a farm, also where it is

@@ -20,6 +20,7 @@ mod lease;
 mod replan;
 mod run;
 mod unwind;
+mod warm;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -93,6 +94,7 @@ pub struct WorkerOptions {
 /// A worker: consumes its lanes until it is told to stop.
 pub struct Worker {
     options: WorkerOptions,
+    warm: Option<Duration>,
 }
 
 /// What all runs of one lane share.
@@ -112,7 +114,14 @@ pub(crate) struct Shared {
 
 impl Worker {
     pub fn new(options: WorkerOptions) -> Self {
-        Self { options }
+        Self { options, warm: None }
+    }
+
+    /// Keeps the urgent lane's connections to every DC open, looked after this often: more often
+    /// than a DC drops idle ones (900 s by default).
+    #[must_use]
+    pub fn keeping_warm(self, every: Duration) -> Self {
+        Self { warm: Some(every), ..self }
     }
 
     /// Works until `shutdown`, then drains: no new workflows, running ones are handed over at
@@ -130,6 +139,10 @@ impl Worker {
         for lane in lanes {
             let leases = Arc::new(LeaseKeeper::new(lane.store.clone(), clock.clone(), timing.clone()));
             housekeeping.spawn(leases.clone().keep(background.clone()));
+            if let Some(every) = self.warm.filter(|_| lane.lane == Lane::Urgent) {
+                let directories = lane.environment.directories.clone();
+                housekeeping.spawn(warm::keep(directories, every, shutdown.clone()));
+            }
             let journal = Journal::start(&lane.store, &housekeeping, committers);
             let shared = Arc::new(Shared {
                 lessee: Lessee { worker: name.clone(), lease: timing.lease },
