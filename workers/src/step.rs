@@ -106,6 +106,11 @@ pub trait Step: Send + Sync + 'static {
         false
     }
 
+    /// Of an approval: it is asked for even where nothing would be written after it.
+    fn approves_anything(&self) -> bool {
+        false
+    }
+
     /// What it wrote stays, whatever becomes of the workflow: a failure or a cancellation takes
     /// nothing back. All steps of a runbook, or none.
     fn is_kept(&self) -> bool {
@@ -128,6 +133,7 @@ pub trait Step: Send + Sync + 'static {
 pub trait DynStep: Send + Sync + 'static {
     fn name(&self) -> &'static str;
     fn is_approval(&self) -> bool;
+    fn approves_anything(&self) -> bool;
     fn is_kept(&self) -> bool;
     /// `check`, then `plan`.
     async fn assess(&self, cx: &StepContext) -> Result<StepPlan, StepError>;
@@ -143,6 +149,10 @@ impl<S: Step> DynStep for S {
 
     fn is_approval(&self) -> bool {
         Step::is_approval(self)
+    }
+
+    fn approves_anything(&self) -> bool {
+        Step::approves_anything(self)
     }
 
     fn is_kept(&self) -> bool {

@@ -123,7 +123,10 @@ impl Request {
                         directory: directory.or(asked.directory),
                         ..asked
                     },
-                    None => asked,
+                    None => {
+                        let directory = same_directory(asked.directory, directory.map(str::to_owned))?;
+                        RotationCheckBody { directory, ..asked }
+                    }
                 })
             }
             "compromise-removal" => {

@@ -180,12 +180,7 @@ pub(super) fn request(spec: &ScheduleSpec) -> Result<Request, RequestError> {
     let directory = spec.target.directory.as_ref().map(ToString::to_string);
     let farm = spec.target.farm.as_ref();
     let farm = farm.map(|farm| FarmRef { name: farm.to_string(), directory: directory.clone() });
-    let mut body = spec.input.clone();
-    // A whole directory is what some kinds are about; they take it in their body.
-    if let (None, Some(directory), Some(fields)) = (&farm, directory, body.as_object_mut()) {
-        fields.entry("directory").or_insert(directory.into());
-    }
-    Ok(Request::parse(spec.kind.as_str(), farm, &serde_json::to_vec(&body)?)?)
+    Ok(Request::parse(spec.kind.as_str(), farm, directory.as_deref(), &serde_json::to_vec(&spec.input)?)?)
 }
 
 /// What is wrong with the request inside a schedule is named where it stands there.

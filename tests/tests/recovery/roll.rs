@@ -29,7 +29,7 @@ async fn world_at(ago: TimeDelta) -> (World, Arc<ManualClock>) {
     let mut world = World::with(Registry::standard().with(await_roll::with(step))).await;
     let clock = Arc::new(ManualClock::at(SystemClock.now() - ago));
     let options = EmbeddedOptions { clock: clock.clone(), ..EmbeddedOptions::default() };
-    world.embedded = EmbeddedDirectory::start(options).await.expect("an embedded directory");
+    world.embedded = Arc::new(EmbeddedDirectory::start(options).await.expect("an embedded directory"));
     world.directory = connect_to(&world.embedded);
     (world, clock)
 }
