@@ -45,7 +45,7 @@ async fn what_is_no_member_host_is_refused_and_nothing_written_and_a_dcs_account
 
     let forced =
         json!({ "host": "dc1", "force": "seen in the incident of today", "keepComputerEnabled": true });
-    let id = super::ask(&scene.cluster, "default", forced).await;
+    let id = scene.cluster.ask("compromises", &forced).await;
     scene.contained(&id).await;
     for dc in tests::twin::DCS {
         assert_eq!(reader_list(&scene.twin.admin(dc), &gmsa).first(), Some(&(1, dc1.clone())), "{dc}");

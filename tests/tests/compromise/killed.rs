@@ -49,7 +49,7 @@ impl Domain {
 
     async fn contain(&self, cluster: &Cluster) -> String {
         self.directory.faults.forget();
-        super::ask(cluster, &self.name, json!({ "host": HOST })).await
+        cluster.ask("compromises", &json!({ "host": HOST, "directory": self.name })).await
     }
 
     fn operations(&self, of: OperationKind) -> u32 {

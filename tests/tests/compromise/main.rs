@@ -72,7 +72,7 @@ impl Scene {
 
     /// Asks for the containment; gives the workflow's id.
     async fn contain(&self, host: &str) -> String {
-        ask(&self.cluster, "default", json!({ "host": host })).await
+        self.cluster.ask("compromises", &json!({ "host": host })).await
     }
 
     async fn contained(&self, id: &str) -> Containment {
@@ -80,41 +80,6 @@ impl Scene {
         succeeded(&done);
         containment(&done)
     }
-}
-
-/// Asks for a containment in one directory; gives the workflow's id.
-async fn ask(cluster: &Cluster, directory: &str, body: serde_json::Value) -> String {
-    // TEMPORARY until the API has it: past it.
-    use domain::{Clock, Lane, Mode, SystemClock, SystemRng, WorkflowId, WorkflowKind};
-    use std::sync::Arc;
-    let options = store::StoreOptions {
-        url: cluster.parts.database_url.clone().into(),
-        max_connections: 1,
-        acquire_timeout: Duration::from_secs(10),
-    };
-    let writer = Arc::new(orchestrator::EnvelopeWriter::new(Arc::new(SystemRng)));
-    let store = store::Store::connect(&options, writer).await.expect("a store");
-    let now = SystemClock.now();
-    let id = WorkflowId::new(now, &SystemRng);
-    let new = store::NewWorkflow {
-        id,
-        kind: WorkflowKind::COMPROMISE_REMOVAL,
-        directory: domain::DirectoryName::parse(directory).expect("a name"),
-        farm: None,
-        hosts: vec![body["host"].as_str().expect("a host").to_owned()],
-        lane: Lane::Urgent,
-        mode: Mode::Apply,
-        requested_by: "a test".to_owned(),
-        reason: None,
-        input: body,
-        traceparent: None,
-        parent: None,
-        farm_spec: None,
-        now,
-    };
-    store.submit(new, None).await.expect("submitted");
-    store.close().await;
-    id.to_string()
 }
 
 fn succeeded(done: &Workflow) {

@@ -47,7 +47,7 @@ async fn let_in_and_cut_off(scene: &Scene, moment: Moment) {
     let hosts_body = json!({ "hosts": [host] });
     // Enabled still, so that new tickets are put to the test too.
     let compromise = json!({ "host": host, "keepComputerEnabled": true });
-    let contain = || super::ask(&scene.cluster, "default", compromise.clone());
+    let contain = || scene.cluster.ask("compromises", &compromise);
     let let_in = async || tokio::join!(scene.cluster.submit(&wanted), scene.cluster.ask(&hosts, &hosts_body));
     let (id, (deploy, add)) = match moment {
         Moment::Before => {

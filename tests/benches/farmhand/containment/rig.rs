@@ -35,6 +35,7 @@ const URGENT_SLOTS: u16 = 8;
 pub const LIFECYCLE_SLOTS: u16 = 32;
 const CONNECTIONS: u32 = 10;
 const URGENT_CONNECTIONS: u32 = 4;
+const WARM: Duration = Duration::from_secs(240);
 
 const LOOK: Duration = Duration::from_millis(2);
 const LIMIT: Duration = Duration::from_secs(120);
@@ -128,7 +129,8 @@ impl Rig {
             lanes,
             timing: Timing::default(),
             committers: 2,
-        });
+        })
+        .keeping_warm(WARM);
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
             if let Err(error) = worker.run(stop).await {
