@@ -96,7 +96,8 @@ pub async fn a_fence_holds_the_work_on_a_farm_and_about_a_host_and_nothing_else(
     let mut expected = vec![running, queued, in_line, waits.workflow.id];
     expected.extend(&named);
     let mut found = ids(&stopped);
-    (found.sort_unstable(), expected.sort_unstable());
+    found.sort_unstable();
+    expected.sort_unstable();
     assert_eq!(found, expected);
     for stopped in &stopped {
         let workflow = world.workflow(stopped.workflow).await;

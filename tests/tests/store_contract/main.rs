@@ -112,6 +112,7 @@ on_both_databases! {
     fencing::two_containments_see_what_either_has_stopped,
     quarantine::a_host_is_put_under_quarantine_once_and_released,
     quarantine::of_ten_that_quarantine_a_host_at_once_one_does_and_all_learn_which,
+    quarantine::a_host_can_be_put_under_quarantine_while_it_is_released,
     quarantine::the_quarantine_is_listed_newest_first_a_page_at_a_time,
     quarantine::denials_are_noted_once_and_forgotten_with_the_release,
     quarantine::who_asked_for_a_workflow_is_on_record,

@@ -89,6 +89,20 @@ pub async fn of_ten_that_quarantine_a_host_at_once_one_does_and_all_learn_which(
     assert_eq!(open(&world).await.len(), 5);
 }
 
+pub async fn a_host_can_be_put_under_quarantine_while_it_is_released(world: World) {
+    let (host, directory) = (host(1), directory());
+    for round in 0..30 {
+        let release = release(round);
+        let (placed, released) = futures::join!(
+            world.store.quarantine(&host, at(1)),
+            world.store.release_quarantine(&directory, &host.host_sid, &release)
+        );
+        placed.expect("placed");
+        released.expect("an answer");
+        assert!(open(&world).await.len() <= 1);
+    }
+}
+
 pub async fn the_quarantine_is_listed_newest_first_a_page_at_a_time(world: World) {
     for n in 1..=7 {
         placed(&world, &host(n), i64::from(n)).await;
