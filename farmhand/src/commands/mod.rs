@@ -3,12 +3,14 @@
 mod api_documents;
 mod asking;
 mod calendar;
+mod compromise;
 mod config_check;
 mod decide;
 mod doctor;
 mod farm;
 mod migrate;
 mod orchestrator;
+mod report;
 mod rotation;
 mod schedule;
 mod show_farm;
@@ -58,6 +60,10 @@ pub fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Command::Rotation(args) => client(&sources, output, |cx| rotation::run(cx, args)),
         Command::Schedule(command) => client(&sources, output, |cx| schedule::run(cx, command)),
         Command::Calendar(command) => client(&sources, output, |cx| calendar::run(cx, command)),
+        Command::CompromiseRemoval(args) => client(&sources, output, |cx| compromise::removal(cx, args)),
+        Command::Recover(args) => client(&sources, output, |cx| compromise::recover(cx, args)),
+        Command::Incident(command) => client(&sources, output, |cx| compromise::incident(cx, command)),
+        Command::Quarantine(command) => client(&sources, output, |cx| compromise::quarantine(cx, command)),
         Command::Farm(command) => client(&sources, output, |cx| farm::run(cx, command)),
         Command::Workflow(command) => client(&sources, output, |cx| workflow::run(cx, command)),
     }

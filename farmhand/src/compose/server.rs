@@ -27,6 +27,7 @@ pub fn orchestrator_settings(settings: &Settings) -> orchestrator::Settings {
             keep_days: settings.rotation.keep_days,
         },
         keep_fires: settings.scheduler.keep_fires(),
+        quarantine_check_every: settings.quarantine.check_every,
         ..orchestrator::Settings::default()
     }
 }

@@ -14,6 +14,7 @@ use super::host_actions::HostActions;
 use super::intake::Intake;
 use super::lifecycle::Lifecycle;
 use super::log::Log;
+use super::quarantine::Quarantine;
 use super::rotation::Rotation;
 use super::scheduler::Scheduler;
 use super::server::Server;
@@ -37,6 +38,7 @@ pub struct Settings {
     pub lifecycle: Lifecycle,
     pub rotation: Rotation,
     pub scheduler: Scheduler,
+    pub quarantine: Quarantine,
     pub client: Client,
     pub log: Log,
     pub telemetry: Telemetry,
@@ -66,6 +68,7 @@ impl Settings {
         self.lifecycle.validate(&mut findings);
         self.rotation.validate(&mut findings);
         self.scheduler.validate(&mut findings);
+        self.quarantine.validate(&mut findings);
         self.client.validate(&mut findings);
         self.log.validate(&mut findings);
         self.telemetry.validate(&mut findings);
