@@ -51,6 +51,7 @@ pub struct Calendar {
 /// One time, or one that comes again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
+#[expect(clippy::large_enum_variant, reason = "a calendar has a handful of periods, read once")]
 pub enum Period {
     Once {
         from: DateTime<Utc>,

@@ -88,12 +88,14 @@ impl Timing {
     pub fn around_change(&self, after: DateTime<Utc>, count: usize) -> Vec<DateTime<Utc>> {
         let Some(change) = self.next_change(after) else { return self.upcoming(after).take(count).collect() };
         let wanted = count / 2;
-        let before = LOOK_BACK_HOURS
-            .map(chrono::Duration::hours)
-            .into_iter()
-            .map(|back| self.upcoming(change - back).take_while(|due| *due < change).collect::<Vec<_>>());
-        let mut due =
-            before.reduce(|near, far| if near.len() < wanted { far } else { near }).unwrap_or_default();
+        let mut due = Vec::new();
+        // No further back than needed: a schedule of every second has millions of due times in a year.
+        for back in LOOK_BACK_HOURS.map(chrono::Duration::hours) {
+            due = self.upcoming(change - back).take_while(|due| *due < change).collect();
+            if due.len() >= wanted {
+                break;
+            }
+        }
         due.drain(..due.len().saturating_sub(wanted));
         let rest = count - due.len();
         due.extend(self.upcoming(change - chrono::Duration::microseconds(1)).take(rest));
