@@ -1,6 +1,7 @@
 //! The command line.
 
 mod asking;
+mod compromise;
 mod deciding;
 mod rotation;
 
@@ -12,6 +13,10 @@ use clap_complete::Shell;
 use domain::{Lane, Role, WorkflowId, WorkflowKind, WorkflowState};
 
 pub use asking::{Ask, Decommission, FromManifest, Hosts, Import, Replace};
+pub use compromise::{
+    CompromiseRemoval, Incident, IncidentList, Quarantine, QuarantineList, QuarantineRelease, QuarantineShow,
+    Recover, Report,
+};
 pub use deciding::{Ack, Approve, Reject};
 pub use rotation::{Rotation, RotationCheck};
 
@@ -89,6 +94,21 @@ pub enum Command {
     ///
     /// Waits for a second person's approval first (`farmhand workflow approve`).
     Replace(Replace),
+    /// Cuts a compromised host off from every gMSA that it could read, at once and on every DC
+    ///
+    /// Waits for no approval and for no other work. With --kds-root-key: recovers from an exposed KDS
+    /// root key, with a second person's approval.
+    CompromiseRemoval(CompromiseRemoval),
+    /// After a containment: for each farm, replaces its account now or waits for its password to roll
+    ///
+    /// A replacement waits for a second person's approval first (`farmhand workflow approve`).
+    Recover(Recover),
+    /// Containments: what a host may still know and until when, and what is being done
+    #[command(subcommand)]
+    Incident(Incident),
+    /// Hosts that no workflow lets in
+    #[command(subcommand)]
+    Quarantine(Quarantine),
     /// Reads and judges the password of every gMSA, or of one farm's
     ///
     /// What is found goes on the board (`farmhand rotation`). Where a farm's manifest says
@@ -226,6 +246,8 @@ pub enum Workflow {
     Resume(Act),
     /// Tries a failed workflow again from the failed step
     Retry(Act),
+    /// Evidence: the timeline, every write with before and after, who asked and approved, what was left
+    Report(Report),
     /// Approves the plan that a workflow waits with; never by who asked for it
     Approve(Approve),
     /// Rejects the plan that a workflow waits with, which is then cancelled
@@ -311,6 +333,19 @@ mod tests {
             "update -f farm.yaml --idempotency-key k",
             "decommission ITFarm1 --cool-down 12h --wait",
             "replace ITFarm1 --new-account ITFarm2 --interval 7 --cool-down 1d",
+            "compromise-removal Host1 --farm ITFarm1 --farm ITFarm2 --keep-computer-enabled --force why --wait",
+            "compromise-removal S-1-5-21-1-2-3-1104 --plan --directory lab --reason beacon -o json",
+            "compromise-removal --kds-root-key 7dc95c96-fa85-183a-dff5-f70696bf0b11 --cool-down 1d",
+            &format!("recover {id} ITFarm1=replace ITFarm2=wait --reason stolen --wait"),
+            &format!("recover {id} ITFarm1=replace --plan"),
+            "incident list --host Host1 --state running --limit 5",
+            &format!("incident show {id}"),
+            "quarantine list --released --directory lab",
+            "quarantine show Host1",
+            "quarantine release Host1 --reason clean --force urgent --wait",
+            "quarantine check --wait",
+            &format!("workflow report {id}"),
+            &format!("workflow report {id} --html -f report.html"),
             "workflow list --farm ITFarm1 --state failed --kind deploy",
             "workflow list --host Host1 --directory lab --since 2026-11-22T10:00:00Z --until 2026-11-23T00:00:00+01:00",
             &format!("workflow approve {id}"),
@@ -353,6 +388,13 @@ mod tests {
             "update",
             "workflow list --since yesterday",
             "workflow reject 0199c0de-0000-7000-8000-000000000000",
+            "compromise-removal",
+            "compromise-removal Host1 --kds-root-key 7dc95c96-fa85-183a-dff5-f70696bf0b11",
+            "compromise-removal Host1 --cool-down 1d",
+            "compromise-removal --kds-root-key 7dc95c96-fa85-183a-dff5-f70696bf0b11 --keep-computer-enabled",
+            "recover 0199c0de-0000-7000-8000-000000000000",
+            "recover 0199c0de-0000-7000-8000-000000000000 ITFarm1=burn",
+            "recover 0199c0de-0000-7000-8000-000000000000 =wait",
             "workflow ack 0199c0de-0000-7000-8000-000000000000 1",
         ] {
             let kind = parse(&format!("farmhand {line}")).expect_err(line).kind();

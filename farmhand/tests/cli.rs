@@ -200,6 +200,91 @@ fn what_the_server_refuses_is_4_and_what_fails_is_1() {
 }
 
 #[test]
+fn what_is_asked_about_compromised_hosts_is_refused_by_its_rules() {
+    let farmhand = Farmhand::new();
+    let up = Up::start(&farmhand);
+    let id = "0199c0de-0000-7000-8000-000000000000";
+    for (line, status, code) in [
+        (&["compromise-removal", "a/b"][..], 4, "invalid-request"),
+        (&["compromise-removal", "Host1", "--farm", "Nobody"], 4, "farm-not-deployed"),
+        (&["compromise-removal", "Host1", "--directory", "lab"], 4, "directory-unknown"),
+        (&["compromise-removal", "--kds-root-key", "banana"], 4, "invalid-request"),
+        (&["incident", "show", id], 4, "not-found"),
+        (&["recover", id, "ITFarm1=wait"], 4, "not-found"),
+        (&["recover", id, "ITFarm1=wait", "ITFarm1=replace"], 2, "usage"),
+        (&["quarantine", "show", "Host1"], 4, "not-quarantined"),
+        (&["quarantine", "release", "Host1", "--reason", "clean"], 4, "not-quarantined"),
+        (&["quarantine", "release", "Host1"], 4, "invalid-request"),
+        (&["workflow", "report", id], 4, "not-found"),
+        (&["workflow", "report", id, "--html"], 2, "usage"),
+    ] {
+        let answer = farmhand.run_at(&up, &[line, &["-o", "json"]].concat());
+        assert_eq!((answer.status, answer.code().as_str()), (status, code), "{line:?}: {answer:?}");
+    }
+    for line in [&["incident", "list"][..], &["quarantine", "list", "--released"]] {
+        let listed = farmhand.run_at(&up, &[line, &["-o", "json"]].concat());
+        assert_eq!((listed.status, &listed.json()["items"]), (0, &serde_json::json!([])), "{listed:?}");
+    }
+    let people = farmhand.run_at(&up, &["quarantine", "list"]);
+    assert!(people.stdout.contains("no host is under quarantine"), "{people:?}");
+    let made = farmhand
+        .run_at(&up, &["token", "create", "--principal", "olaf", "--roles", "operator", "-o", "json"])
+        .json();
+    let operator = Farmhand::new().env("FARMHAND_TOKEN", made["secret"].as_str().expect("a secret"));
+    let forbidden = operator.run_at(&up, &["compromise-removal", "Host1", "-o", "json"]);
+    assert_eq!((forbidden.status, forbidden.code()), (4, "forbidden".to_owned()), "{forbidden:?}");
+}
+
+#[test]
+fn a_containment_is_asked_for_listed_and_shown_as_an_incident() {
+    let farmhand = Farmhand::new();
+    let up = Up::start(&farmhand);
+    let run = |line: &[&str]| farmhand.run_at(&up, &[line, &["-o", "json"]].concat());
+    let ask = ["compromise-removal", "Host1$", "--reason", "beacon seen", "--idempotency-key", "alert-7"];
+    let (one, two) = (run(&ask).json(), run(&ask).json());
+    assert_eq!((&one["id"], &one["lane"]), (&two["id"], &"urgent".into()));
+    let id = one["id"].as_str().expect("an id");
+    let listed = run(&["incident", "list", "--host", "host1"]).json();
+    assert_eq!(listed["items"][0]["id"], id, "{listed}");
+    let shown = run(&["incident", "show", id]).json();
+    assert_eq!(
+        (&shown["workflow"]["id"], &shown["workflow"]["hosts"]),
+        (&id.into(), &serde_json::json!(["Host1"]))
+    );
+    let people = farmhand.run_at(&up, &["incident", "show", id]);
+    assert!(people.status == 0 && people.stdout.contains("beacon seen"), "{people:?}");
+}
+
+#[test]
+fn a_report_tells_every_write_and_its_page_is_self_contained() {
+    let farmhand = Farmhand::new();
+    let up = Up::start(&farmhand);
+    let deployed =
+        farmhand.run_at(&up, &["deploy", "-f", OUTBOUND, "--wait", "--reason", "<b>trial", "-o", "json"]);
+    let id = id_of(&deployed, 0, "succeeded");
+    let report = farmhand.run_at(&up, &["workflow", "report", &id, "-o", "json"]).json();
+    assert_eq!(
+        (&report["workflow"]["id"], &report["embeddedDirectory"]),
+        (&id.as_str().into(), &true.into())
+    );
+    let writes = report["writes"].as_array().expect("writes");
+    let made = writes.iter().find(|write| write["kind"] == "add").expect("the account was made");
+    assert!(made["attributes"].as_array().is_some_and(|list| !list.is_empty()), "{made}");
+    assert_eq!(report["timeline"][0]["what"], "asked");
+    let people = farmhand.run_at(&up, &["workflow", "report", &id]);
+    assert!(people.status == 0 && people.stdout.contains("took the write of"), "{people:?}");
+    let page = farmhand.write("report.html", "");
+    let written = farmhand.run_at(&up, &["workflow", "report", &id, "--html", "-f", &page]);
+    assert_eq!((written.status, written.stdout.as_str()), (0, ""), "{written:?}");
+    let html = std::fs::read_to_string(&page).expect("written");
+    assert!(html.starts_with("<!DOCTYPE html>") && html.contains(&id), "{html}");
+    assert!(
+        html.contains("&lt;b&gt;trial") && !html.contains("<script") && !html.contains("href="),
+        "{html}"
+    );
+}
+
+#[test]
 fn the_same_key_gives_the_same_workflow() {
     let farmhand = Farmhand::new();
     let up = Up::start(&farmhand);
@@ -336,6 +421,10 @@ fn the_help_of_every_command_is_there() {
         "update",
         "decommission",
         "replace",
+        "compromise-removal",
+        "recover",
+        "incident",
+        "quarantine",
         "farm",
         "workflow",
         "token",

@@ -236,7 +236,7 @@ fn request_schema() -> Value {
             "source": { "type": "string", "pattern": "^[!-~]+$" },
             "type": { "type": "string", "enum": types },
             "subject": { "type": "string", "description": "The farm, where data does not name it." },
-            "directory": { "type": "string", "description": "The farm's directory; left out: default." },
+            "directory": { "type": "string", "description": "The directory of the farm or host; left out: default." },
             "plan": { "type": "boolean", "description": "A dry run." },
             "reason": { "type": "string", "maxLength": 1024 },
             "time": { "type": "string", "format": "date-time" },

@@ -23,7 +23,7 @@ const LONGEST_KEY: usize = 255;
 pub const REPLY_TYPE: &str = "farmhand.reply.v1";
 
 /// What can be asked for.
-pub const KINDS: [WorkflowKind; 8] = [
+pub const KINDS: [WorkflowKind; 11] = [
     WorkflowKind::DEPLOY,
     WorkflowKind::UPDATE,
     WorkflowKind::ADD_HOST,
@@ -32,6 +32,9 @@ pub const KINDS: [WorkflowKind; 8] = [
     WorkflowKind::REPLACE,
     WorkflowKind::IMPORT,
     WorkflowKind::INSPECT,
+    WorkflowKind::COMPROMISE_REMOVAL,
+    WorkflowKind::QUARANTINE_RELEASE,
+    WorkflowKind::QUARANTINE_CHECK,
 ];
 
 /// CloudEvents `type` of a request.
@@ -47,7 +50,7 @@ pub struct RequestEvent {
     pub kind: WorkflowKind,
     /// `subject`: the farm that it is about.
     pub farm: Option<String>,
-    /// Extension `directory`: the directory of that farm.
+    /// Extension `directory`: the directory of that farm, or of the host that it is about.
     pub directory: Option<String>,
     /// Extension `plan`: a dry run.
     pub plan: bool,

@@ -71,7 +71,7 @@ fn every_kind_has_a_type_and_no_other_type_is_taken() {
     for kind in KINDS {
         assert_eq!(with("type", json!(request_type(&kind))).expect("known").kind, kind);
     }
-    for other in ["farmhand.request.deploy.v2", "farmhand.request.compromise-removal.v1", REPLY_TYPE, "x"] {
+    for other in ["farmhand.request.deploy.v2", "farmhand.request.await-roll.v1", REPLY_TYPE, "x"] {
         assert!(matches!(with("type", json!(other)), Err(EnvelopeError::UnknownType(_))), "{other}");
     }
 }

@@ -39,7 +39,7 @@ pub(crate) struct AccountExposure {
     pub ends_in_seconds: Option<i64>,
     /// `null` until it was seen that the known password works no more.
     pub rolled: Option<Over>,
-    /// What was chosen for its farm, the newest choice first in rank.
+    /// What was chosen for its farm: the choice that stands, else the last that came to nothing.
     pub recovery: Option<Recovery>,
     pub assumptions: Vec<String>,
 }

@@ -56,7 +56,7 @@ impl Desk {
 
     async fn with(hold: Duration, port: impl FnOnce(Arc<MemoryBus>) -> Arc<dyn Port>) -> Self {
         let (world, bus) = (World::new().await, Arc::new(MemoryBus::new()));
-        let users = [("pipeline", Role::Operator), ("looker", Role::Viewer)];
+        let users = [("pipeline", Role::Operator), ("looker", Role::Viewer), ("siem", Role::Responder)];
         let users = users.map(|(name, role)| (name.to_owned(), BTreeSet::from([role])));
         let intake = Intake {
             options: IntakeOptions { requests: port(bus.clone()), users: users.into() },
@@ -224,6 +224,33 @@ async fn a_refusal_is_answered_and_kept_with_its_reason() {
     }
     assert_eq!(desk.workflows().await, []);
     desk.idle().await;
+}
+
+#[tokio::test]
+async fn a_siem_cuts_a_host_off_in_the_directory_that_it_names_and_in_no_other() {
+    let desk = Desk::new().await;
+    desk.world.quarantine("Host7", "S-1-5-21-1-2-3-7", "01890000-0000-7000-8000-000000000000").await;
+    let queue = "farmhand.reply.siem";
+    let ask = async |asked: Value| {
+        desk.send(Some("siem"), Some(queue), asked.to_string().as_bytes());
+        desk.reply_in(queue).await
+    };
+    for (kind, data, lane) in [
+        ("compromise-removal", json!({"host": "Host1"}), "urgent"),
+        ("quarantine-release", json!({"host": "Host7"}), "lifecycle"),
+        ("quarantine-check", Value::Null, "checks"),
+    ] {
+        let mut asked = event(kind, kind, data);
+        asked["reason"] = json!("alert 7");
+        let reply = ask(asked.clone()).await;
+        let workflow = &reply["workflow"];
+        assert_eq!((&workflow["kind"], &workflow["lane"]), (&json!(kind), &json!(lane)), "{reply}");
+        assert_eq!((&workflow["reason"], &workflow["farm"]), (&json!("alert 7"), &json!(null)));
+        asked["id"] = json!("elsewhere");
+        asked["directory"] = json!("lab");
+        let refused = ask(asked).await;
+        assert_eq!(refused["problem"]["code"], "directory-unknown", "{refused}");
+    }
 }
 
 #[tokio::test]

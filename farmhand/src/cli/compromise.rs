@@ -54,7 +54,9 @@ pub struct Recover {
 /// The server judges what is chosen; here only the form.
 fn choice(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
-        Some((farm, choice @ ("replace" | "wait"))) if !farm.is_empty() => Ok((farm.to_owned(), choice.to_owned())),
+        Some((farm, choice @ ("replace" | "wait"))) if !farm.is_empty() => {
+            Ok((farm.to_owned(), choice.to_owned()))
+        }
         _ => Err("write FARM=replace or FARM=wait".to_owned()),
     }
 }

@@ -59,6 +59,20 @@ impl Client {
         self.send(self.request(Method::GET, path)?).await
     }
 
+    /// The same address as a page.
+    pub async fn get_html(&self, path: &str) -> Result<String, Failure> {
+        let request = self.request(Method::GET, path)?.header("accept", "text/html").timeout(self.timeout);
+        let response = request.send().await.map_err(|error| self.away(&error))?;
+        if !response.status().is_success() {
+            return Err(self.refusal(response).await);
+        }
+        let kind = response.headers().get("content-type").and_then(|value| value.to_str().ok());
+        if !kind.is_some_and(|kind| kind.starts_with("text/html")) {
+            return Err(self.foreign("it sent no HTML"));
+        }
+        response.text().await.map_err(|error| self.away(&error))
+    }
+
     pub async fn delete(&self, path: &str) -> Result<Answer, Failure> {
         self.send(self.request(Method::DELETE, path)?).await
     }

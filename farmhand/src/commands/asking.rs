@@ -71,7 +71,7 @@ pub async fn rotation_check(cx: Context, args: RotationCheck) -> Result<Exit, Fa
 }
 
 impl Context {
-    async fn ask(&self, method: Method, path: &str, body: Value, ask: Ask) -> Result<Exit, Failure> {
+    pub async fn ask(&self, method: Method, path: &str, body: Value, ask: Ask) -> Result<Exit, Failure> {
         let plan = ask.plan.then(|| "true".to_owned());
         let query = query(&[("directory", ask.directory), ("plan", plan), ("reason", ask.reason)]);
         let key = ask.idempotency_key.as_deref();
@@ -85,7 +85,7 @@ fn farm_path(farm: &str) -> String {
 }
 
 /// What was said; what was not is the server's to fill in.
-fn given<const N: usize>(fields: [(&str, Option<Value>); N]) -> Value {
+pub fn given<const N: usize>(fields: [(&str, Option<Value>); N]) -> Value {
     let fields = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
     Value::Object(fields.collect::<Map<_, _>>())
 }

@@ -2,12 +2,14 @@
 
 mod api_documents;
 mod asking;
+mod compromise;
 mod config_check;
 mod decide;
 mod doctor;
 mod farm;
 mod migrate;
 mod orchestrator;
+mod report;
 mod rotation;
 mod show_farm;
 mod token;
@@ -54,6 +56,10 @@ pub fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Command::Replace(args) => client(&sources, output, |cx| asking::replace(cx, args)),
         Command::RotationCheck(args) => client(&sources, output, |cx| asking::rotation_check(cx, args)),
         Command::Rotation(args) => client(&sources, output, |cx| rotation::run(cx, args)),
+        Command::CompromiseRemoval(args) => client(&sources, output, |cx| compromise::removal(cx, args)),
+        Command::Recover(args) => client(&sources, output, |cx| compromise::recover(cx, args)),
+        Command::Incident(command) => client(&sources, output, |cx| compromise::incident(cx, command)),
+        Command::Quarantine(command) => client(&sources, output, |cx| compromise::quarantine(cx, command)),
         Command::Farm(command) => client(&sources, output, |cx| farm::run(cx, command)),
         Command::Workflow(command) => client(&sources, output, |cx| workflow::run(cx, command)),
     }

@@ -34,13 +34,16 @@ impl Context {
     }
 
     fn answer(&self, followed: &Followed) -> Result<(), Failure> {
-        let workflow = &followed.workflow;
-        self.output.answer(&followed.document, || {
-            if workflow.mode == Mode::Plan && workflow.state == WorkflowState::Succeeded {
-                plan::text(workflow.plan.as_ref())
-            } else {
-                workflow::text(workflow)
-            }
-        })
+        self.output.answer(&followed.document, || text(followed))
+    }
+}
+
+/// Of a dry run its plan is the answer.
+pub fn text(followed: &Followed) -> String {
+    let workflow = &followed.workflow;
+    if workflow.mode == Mode::Plan && workflow.state == WorkflowState::Succeeded {
+        plan::text(workflow.plan.as_ref())
+    } else {
+        workflow::text(workflow)
     }
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 use store::Page;
 
 use super::farm::{parse, with_next};
-use super::{Context, decide};
+use super::{Context, decide, report};
 use crate::cli::{Act, Workflow, WorkflowList};
 use crate::client::{follow, query};
 use crate::failure::{Exit, Failure};
@@ -27,6 +27,7 @@ pub async fn run(cx: Context, command: Workflow) -> Result<Exit, Failure> {
         Workflow::Pause(act) => ask(&cx, "pause", act).await,
         Workflow::Resume(act) => ask(&cx, "resume", act).await,
         Workflow::Retry(act) => ask(&cx, "retry", act).await,
+        Workflow::Report(args) => report::run(&cx, args).await,
         Workflow::Approve(args) => decide::approve(&cx, args).await,
         Workflow::Reject(args) => decide::reject(&cx, args).await,
         Workflow::Ack(args) => decide::ack(&cx, args).await,

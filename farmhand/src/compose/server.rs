@@ -26,6 +26,7 @@ pub fn orchestrator_settings(settings: &Settings) -> orchestrator::Settings {
             max_interval_days: settings.rotation.max_interval_days,
             keep_days: settings.rotation.keep_days,
         },
+        quarantine_check_every: settings.quarantine.check_every,
         ..orchestrator::Settings::default()
     }
 }

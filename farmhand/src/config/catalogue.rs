@@ -220,6 +220,13 @@ pub const SETTINGS: &[Setting] = &[
         show: |s| Some(s.rotation.keep_days.to_string()),
     },
     Setting {
+        key: "quarantine.check_every",
+        env: "FARMHAND_QUARANTINE_CHECK_EVERY",
+        kind: Kind::Text,
+        meaning: "how often it is looked whether a quarantined host can read anything again",
+        show: |s| Some(humantime::format_duration(s.quarantine.check_every).to_string()),
+    },
+    Setting {
         key: "host_actions.adapter",
         env: "FARMHAND_HOST_ACTIONS_ADAPTER",
         kind: Kind::Text,

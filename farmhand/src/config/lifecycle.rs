@@ -28,8 +28,9 @@ impl Lifecycle {
     }
 }
 
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
-    humantime::parse_duration(&text)
-        .map_err(|error| D::Error::custom(format!("a duration like 7days or 12h, this is {text:?}: {error}")))
+    humantime::parse_duration(&text).map_err(|error| {
+        D::Error::custom(format!("a duration like 7days, 12h or 15m, this is {text:?}: {error}"))
+    })
 }

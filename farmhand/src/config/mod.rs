@@ -17,6 +17,7 @@ pub mod intake;
 pub mod layers;
 pub mod lifecycle;
 pub mod log;
+pub mod quarantine;
 pub mod rotation;
 mod secret;
 pub mod server;

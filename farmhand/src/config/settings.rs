@@ -14,6 +14,7 @@ use super::host_actions::HostActions;
 use super::intake::Intake;
 use super::lifecycle::Lifecycle;
 use super::log::Log;
+use super::quarantine::Quarantine;
 use super::rotation::Rotation;
 use super::server::Server;
 use super::telemetry::Telemetry;
@@ -35,6 +36,7 @@ pub struct Settings {
     pub host_actions: HostActions,
     pub lifecycle: Lifecycle,
     pub rotation: Rotation,
+    pub quarantine: Quarantine,
     pub client: Client,
     pub log: Log,
     pub telemetry: Telemetry,
@@ -63,6 +65,7 @@ impl Settings {
         self.host_actions.validate(&mut findings);
         self.lifecycle.validate(&mut findings);
         self.rotation.validate(&mut findings);
+        self.quarantine.validate(&mut findings);
         self.client.validate(&mut findings);
         self.log.validate(&mut findings);
         self.telemetry.validate(&mut findings);

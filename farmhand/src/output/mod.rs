@@ -1,9 +1,12 @@
 //! What goes to standard output: tables for people, one JSON document for programs.
 
+pub mod incident;
 pub mod inspection;
 pub mod person;
 pub mod plan;
 pub mod progress;
+pub mod quarantine;
+pub mod report;
 pub mod rotation;
 pub mod time;
 pub mod workflow;
@@ -35,6 +38,15 @@ impl Output {
                 .map_err(|e| Failure::internal(format!("the answer cannot be written as JSON: {e}")))?,
         };
         print(&text)
+    }
+
+    pub fn is_json(self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// A text that is the answer as it is, in either form.
+    pub fn raw(self, text: &str) -> Result<(), Failure> {
+        print(text)
     }
 
     /// A failure: for people on standard error; as the one document where JSON was asked for.

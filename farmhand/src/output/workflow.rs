@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use domain::{Mode, Problem, StepRecord, StepState, Workflow, WorkflowKind, WorkflowState};
 
 use super::time::{moment, took};
-use super::{person, plan, render, rotation, table};
+use super::{incident, person, plan, render, rotation, table};
 
 /// Everything about one workflow.
 pub fn text(workflow: &Workflow) -> String {
@@ -33,12 +33,30 @@ pub fn text(workflow: &Workflow) -> String {
     text
 }
 
+/// Kinds whose result says in one line what came of it.
+const SUMMED_UP: [WorkflowKind; 5] = [
+    WorkflowKind::NUDGE,
+    WorkflowKind::QUARANTINE_RELEASE,
+    WorkflowKind::QUARANTINE_CHECK,
+    WorkflowKind::AWAIT_ROLL,
+    WorkflowKind::KDS_ROOT_KEY_RECOVERY,
+];
+
 /// What a check found, where that is what it was asked for.
 fn summary(workflow: &Workflow) -> Option<String> {
     let result = workflow.result.as_ref()?;
     match &workflow.kind {
         kind if *kind == WorkflowKind::ROTATION_CHECK => rotation::summary(result),
-        kind if *kind == WorkflowKind::NUDGE => Some(result["summary"].as_str()?.to_owned()),
+        kind if *kind == WorkflowKind::COMPROMISE_REMOVAL => {
+            // Of a server of another version it may look otherwise; then it is not shown.
+            let found = serde_json::from_value(result.clone()).ok()?;
+            Some(format!(
+                "{}\nexposure and recovery: farmhand incident show {}",
+                incident::summary(&found),
+                workflow.id
+            ))
+        }
+        kind if SUMMED_UP.contains(kind) => Some(result["summary"].as_str()?.to_owned()),
         _ => None,
     }
 }

@@ -54,6 +54,16 @@ async fn refresh_database(api: &Api) -> Result<(), StoreError> {
     let counts = api.store.count_by_state().await?;
     report_workflows(api, &counts);
     report_gmsas(api, &api.store.count_by_verdict().await?);
+    report_quarantine(api).await
+}
+
+/// Of every configured directory, also where there is none.
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float; counts stay far below 2^53")]
+async fn report_quarantine(api: &Api) -> Result<(), StoreError> {
+    for directory in &api.requests.directories {
+        let hosts = api.store.quarantined(directory).await?.len();
+        metrics::gauge!("farmhand_quarantined_hosts", "directory" => directory.to_string()).set(hosts as f64);
+    }
     Ok(())
 }
 
@@ -115,11 +125,13 @@ mod tests {
         let world = World::with(|options| options.prometheus = handle).await;
         let id = world.deploy("operator", "", MANIFEST).await.json["id"].as_str().expect("an id").to_owned();
 
+        world.quarantine("Host1", "S-1-5-21-1-2-3-1601", &id).await;
         let answer = world.get("/metrics").await;
         assert_eq!(answer.status, StatusCode::OK);
         for line in [
             "farmhand_workflows{kind=\"deploy\",state=\"queued\"} 1",
             "farmhand_outbox_depth 1",
+            "farmhand_quarantined_hosts{directory=\"default\"} 1",
             "farmhand_queue_depth{lane=\"lifecycle\"} 0",
             "farmhand_dependency_up{dependency=\"database\"} 1",
             "farmhand_dependency_up{dependency=\"bus\"} 1",

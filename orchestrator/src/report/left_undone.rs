@@ -3,8 +3,8 @@
 use domain::{HostTaskState, StepState, Workflow};
 use serde_json::Value;
 
-/// Fields of results that list what was left: of a containment, and of a replacement.
-const LISTED: [&str; 2] = ["notDone", "notCarriedOver"];
+/// Fields of results that list what was left: of a containment, a replacement, a release.
+const LISTED: [&str; 3] = ["notDone", "notCarriedOver", "left"];
 
 pub(super) fn left_undone(workflow: &Workflow) -> Vec<String> {
     let mut left = Vec::new();
