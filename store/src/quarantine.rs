@@ -34,17 +34,21 @@ impl Store {
     ) -> Result<Quarantined, StoreError> {
         let _time = timed("quarantine");
         let tx = self.begin().await?;
-        let row = Model::of(new, uuid_v7(now, &SystemRng), now);
-        // Whatever it meets is the open quarantine of that host: ids are never the same.
-        Entity::insert(row.into_active_model().reset_all())
-            .on_conflict(OnConflict::new().do_nothing().to_owned())
-            .exec_without_returning(&tx)
-            .await?;
-        let found =
-            open(&new.directory).filter(Column::HostSid.eq(new.host_sid.to_string())).one(&tx).await?;
-        tx.commit().await?;
-        let found = found.ok_or_else(|| StoreError::Statement("no quarantine was made".into()))?;
-        Quarantined::try_from(found)
+        // A second time where the quarantine that was met was released before it could be read.
+        for _ in 0..2 {
+            let row = Model::of(new, uuid_v7(now, &SystemRng), now);
+            // Whatever it meets is the open quarantine of that host: ids are never the same.
+            Entity::insert(row.into_active_model().reset_all())
+                .on_conflict(OnConflict::new().do_nothing().to_owned())
+                .exec_without_returning(&tx)
+                .await?;
+            let found = open(&new.directory).filter(Column::HostSid.eq(new.host_sid.to_string()));
+            if let Some(found) = found.one(&tx).await? {
+                tx.commit().await?;
+                return Quarantined::try_from(found);
+            }
+        }
+        Err(StoreError::Statement("no quarantine was made".into()))
     }
 
     /// Every open quarantine of a directory.

@@ -121,6 +121,9 @@ fn refused(action: Action, state: WorkflowState) -> ApiError {
 #[cfg(test)]
 mod tests {
     use axum::http::{Method, StatusCode};
+    use domain::{Clock, DirectoryName, Lane, Mode, SystemRng, WorkflowId, WorkflowKind};
+    use serde_json::json;
+    use store::{NewWorkflow, Preemption};
 
     use crate::http::testing::{MANIFEST, World};
 
@@ -157,6 +160,51 @@ mod tests {
         world.claim(&id).await;
         let answer = world.send_as("operator", Method::POST, &format!("/api/v1/workflows/{id}/cancel")).await;
         assert_eq!((answer.status, answer.json["state"].as_str()), (StatusCode::ACCEPTED, Some("running")));
+    }
+
+    #[tokio::test]
+    async fn what_a_containment_holds_is_not_resumed_before_that_is_over() {
+        let world = World::new().await;
+        let id = world.deploy("operator", "", MANIFEST).await.json["id"].as_str().expect("an id").to_owned();
+        let now = world.clock.now();
+        let containment = NewWorkflow {
+            id: WorkflowId::new(now, &SystemRng),
+            kind: WorkflowKind::COMPROMISE_REMOVAL,
+            directory: DirectoryName::default(),
+            farm: None,
+            hosts: vec!["Host1".to_owned()],
+            lane: Lane::Urgent,
+            mode: Mode::Apply,
+            requested_by: "responder".to_owned(),
+            reason: None,
+            input: json!({}),
+            traceparent: None,
+            parent: None,
+            farm_spec: None,
+            now,
+        };
+        let by = containment.id;
+        world.store.submit(containment, None).await.expect("submitted");
+        let fence = Preemption {
+            by,
+            directory: DirectoryName::default(),
+            farms: Vec::new(),
+            hosts: vec!["HOST1$".to_owned()],
+        };
+        assert_eq!(world.store.preempt(&fence, now).await.expect("raised").len(), 1);
+        let act = async |id: &str, action: &str| {
+            world.send_as("operator", Method::POST, &format!("/api/v1/workflows/{id}/{action}")).await
+        };
+        let refused = act(&id, "resume").await;
+        assert_eq!((refused.status, refused.code()), (StatusCode::CONFLICT, "preempted"), "{}", refused.text);
+        let shown = world.get_as("operator", &format!("/api/v1/workflows/{id}")).await.json;
+        assert_eq!(
+            (shown["state"].as_str(), shown["preemptedBy"].as_str()),
+            (Some("paused"), Some(by.to_string().as_str()))
+        );
+        assert_eq!(act(&by.to_string(), "cancel").await.status, StatusCode::OK);
+        let shown = world.get_as("operator", &format!("/api/v1/workflows/{id}")).await.json;
+        assert_eq!((shown["state"].as_str(), shown.get("preemptedBy")), (Some("queued"), None));
     }
 
     #[tokio::test]

@@ -39,6 +39,7 @@ const PAGES: &[(&str, &str)] = &[
     page!("host-denied"),
     page!("group-not-found"),
     page!("group-unsuitable"),
+    page!("preempted"),
     page!("rights-missing"),
     page!("account-not-found"),
     page!("interval-fixed"),

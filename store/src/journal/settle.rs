@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use domain::{Cause, WorkflowState};
 use sea_orm::sea_query::Expr;
-use sea_orm::{ConnectionTrait, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
 use uuid::Uuid;
 
 use crate::entity::workflows::{Column, Entity, Model};
@@ -30,7 +30,7 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let Some(now) = entries.first().map(|entry| entry.now) else { return Ok(false) };
         let (mut finished, mut handed_over, mut cancelled, mut paused) = (vec![], vec![], vec![], vec![]);
-        let (mut let_go, mut replanned) = (vec![], vec![]);
+        let (mut unasked, mut replanned) = (vec![], vec![]);
         for entry in entries {
             let id = entry.workflow_id.0;
             let Some(control) = held.get(&id) else { continue };
@@ -45,8 +45,7 @@ impl Store {
                 (WorkflowChange::Release, Some(Control::Preempt)) => paused.push(id),
                 (WorkflowChange::Release, _) => handed_over.push(id),
                 (WorkflowChange::Replanned, _) => replanned.push(id),
-                // It stops for a fence that was lowered meanwhile.
-                (WorkflowChange::Pause, None) => let_go.push(id),
+                (WorkflowChange::Pause, None) => unasked.push(id),
                 (change, Some(control)) if rests(change) => match control {
                     Control::Cancel => cancelled.push(id),
                     Control::Pause | Control::Preempt => paused.push(id),
@@ -62,6 +61,7 @@ impl Store {
         }
         self.pause_instead(db, &paused).await?;
         self.forget_replan(db, &replanned).await?;
+        let let_go = self.let_go(db, &unasked).await?;
         let queued = [
             (&handed_over, Cause::HandedOver),
             (&cancelled, Cause::Operator),
@@ -92,6 +92,17 @@ impl Store {
             .exec(db)
             .await?;
         Ok(())
+    }
+
+    /// Those that stop for a fence which was lowered while they came to it.
+    async fn let_go(&self, db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let these = one_of(self.backend(), Column::Id, ids);
+        let found =
+            Entity::find().select_only().column(Column::Id).filter(these).filter(Column::Replan.eq(true));
+        Ok(found.into_tuple().all(db).await?)
     }
 
     /// It has gone back to what it had only read: the wish is done.

@@ -225,3 +225,23 @@ async fn an_adapter_that_this_worker_lacks_parks_with_the_way_out() {
     let parked = waits_for(&world, id, WaitReason::Operator).await;
     assert!(parked.waiting.expect("a wait").detail.contains("command"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_it_to_stop_waits_for_the_wave_under_way_and_no_other() {
+    let (world, fake) = world(HostAdapter::Command).await;
+    fake.silent.lock().expect("a lock").insert("Host1");
+    let _worker = world.start_worker("one");
+    let id = submit(&world, Mode::Apply).await;
+    eventually("the first wave is asked", Duration::from_secs(30), async || {
+        (fake.asked() == ["Host1", "Host2"]).then_some(())
+    })
+    .await;
+    act(&world, id, Action::Pause).await;
+    fake.silent.lock().expect("a lock").clear();
+    let paused = world.reaches(id, &[WorkflowState::Paused]).await;
+    assert_eq!(states(&paused), [Succeeded, Succeeded, Pending, Pending, Pending]);
+    assert_eq!(fake.asked(), ["Host1", "Host2"]);
+    act(&world, id, Action::Resume).await;
+    assert_eq!(states(&world.finishes(id).await), [Succeeded; 5]);
+    assert_eq!(fake.asked(), NAMES.map(String::from), "each once");
+}

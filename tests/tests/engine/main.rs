@@ -3,6 +3,7 @@
 mod approvals;
 mod deletions;
 mod hosts;
+mod preempted;
 mod waits;
 
 use std::collections::BTreeSet;

@@ -181,7 +181,7 @@ pub async fn steps_not_begun_are_shown_as_pending(world: World) {
     assert_eq!(states().await, [StepState::Succeeded, StepState::Pending, StepState::Pending]);
 }
 
-fn facts(name: &str) -> FarmFacts {
+pub fn facts(name: &str) -> FarmFacts {
     FarmFacts {
         spec: farm_spec(name),
         account_dn: Dn::parse("CN=ITFarm1,CN=Managed Service Accounts,DC=contoso,DC=com").expect("a DN"),

@@ -8,10 +8,12 @@ mod kit;
 mod acting;
 mod claiming;
 mod deciding;
+mod fencing;
 mod healing;
 mod journaling;
 mod locking;
 mod outbox;
+mod quarantine;
 mod rate;
 mod reaping;
 mod requesting;
@@ -92,6 +94,26 @@ on_both_databases! {
     deciding::a_failed_host_may_be_left_out_while_it_waits_for_an_operator,
     deciding::acknowledgements_are_all_or_nothing,
     deciding::words_about_twenty_hosts_at_once_are_all_kept,
+    fencing::a_fence_holds_the_work_on_a_farm_and_about_a_host_and_nothing_else,
+    fencing::a_running_workflow_learns_of_it_and_stays_stopped,
+    fencing::one_that_fails_at_the_fence_is_not_tried_again_before_it_is_lowered,
+    fencing::no_claim_slips_through_a_fence,
+    fencing::commits_claims_and_fences_do_not_wait_for_each_other,
+    fencing::what_would_rest_or_be_handed_over_at_the_fence_is_paused,
+    fencing::one_whose_worker_died_is_held_and_goes_on_when_the_fence_is_lowered,
+    fencing::every_end_of_a_containment_lowers_its_fence,
+    fencing::one_that_stops_for_a_fence_that_is_down_goes_on_at_once,
+    fencing::what_a_person_has_paused_stays_paused_and_is_planned_anew_when_resumed,
+    fencing::a_persons_cancellation_goes_its_way_through_the_fence,
+    fencing::a_containment_that_is_over_raises_no_fence,
+    fencing::two_containments_see_what_either_has_stopped,
+    quarantine::a_host_is_put_under_quarantine_once_and_released,
+    quarantine::of_ten_that_quarantine_a_host_at_once_one_does_and_all_learn_which,
+    quarantine::a_host_can_be_put_under_quarantine_while_it_is_released,
+    quarantine::the_quarantine_is_listed_newest_first_a_page_at_a_time,
+    quarantine::denials_are_noted_once_and_forgotten_with_the_release,
+    quarantine::who_asked_for_a_workflow_is_on_record,
+    quarantine::only_deployed_farms_are_asked_about,
     outbox::the_relay_deletes_what_was_confirmed_and_nothing_else,
     outbox::two_relays_share_the_work,
     outbox::a_relay_that_is_dropped_loses_nothing,
