@@ -49,6 +49,10 @@ const PAGES: &[(&str, &str)] = &[
     page!("import-refused"),
     page!("host-still-reads"),
     page!("account-in-use"),
+    page!("host-quarantined"),
+    page!("host-is-domain-controller"),
+    page!("not-quarantined"),
+    page!("not-contained"),
     page!("directory-unknown"),
     page!("directory-unreachable"),
     page!("directory-untrusted"),
@@ -74,6 +78,8 @@ const PAGES: &[(&str, &str)] = &[
     page!("hosts-awaited"),
     page!("host-action-failed"),
     page!("cooling-down"),
+    page!("children-awaited"),
+    page!("roll-awaited"),
 ];
 
 /// Explains an error code.

@@ -188,6 +188,7 @@ fn a_page_is_self_contained_and_what_others_wrote_is_text_in_it() {
     write.dc = evil.to_owned();
     write.change.attributes[0] = AttributeChange::new("description", [evil]);
     workflow.result.as_mut().expect("there")["notDone"] = json!([evil]);
+    workflow.result.as_mut().expect("there")["embeddedDirectory"] = json!(true);
     workflow.error = Some(Problem::new(domain::ErrorCode::NotContained, evil, evil));
     let page = page(&report(&workflow, &[replaced()], at(1_000), true));
     for foreign in
