@@ -26,7 +26,7 @@ pub struct CompromiseRemoval {
     pub kds_root_key: Option<String>,
     /// With --kds-root-key: how long replaced accounts stay disabled before they are deleted, e.g. 7d
     /// [default: as the server is configured]
-    #[arg(long, value_name = "DURATION", requires = "kds_root_key")]
+    #[arg(long, value_name = "DURATION", conflicts_with = "host")]
     pub cool_down: Option<String>,
     #[command(flatten)]
     pub ask: Ask,

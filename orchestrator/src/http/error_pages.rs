@@ -78,6 +78,7 @@ const PAGES: &[(&str, &str)] = &[
     page!("hosts-awaited"),
     page!("host-action-failed"),
     page!("cooling-down"),
+    page!("by-hand-awaited"),
     page!("children-awaited"),
     page!("roll-awaited"),
 ];

@@ -113,7 +113,11 @@ impl Request {
             "import" => Self::Import(named()?, self::body(body)?),
             "inspect" => match farm {
                 Some(farm) => Self::Inspect(farm),
-                None => self::body::<InspectBody>(body)?.into(),
+                None => {
+                    let asked: InspectBody = self::body(body)?;
+                    let directory = same_directory(asked.directory, directory.map(str::to_owned))?;
+                    InspectBody { directory, ..asked }.into()
+                }
             },
             "rotation-check" => {
                 let asked: RotationCheckBody = self::body(body)?;
@@ -370,7 +374,8 @@ impl Requests {
             (work, Some(name)) => {
                 let farm = self.store.farm(&directory, name).await?;
                 let farm = refusal::on_record(farm, name, &directory)?;
-                Record::Farm(if matches!(work, Work::Inspect(_)) { farm } else { refusal::deployed(farm)? })
+                let farm = if matches!(work, Work::Inspect(_)) { farm } else { refusal::deployed(farm)? };
+                Record::Farm(Box::new(farm))
             }
         };
         let work = match work {
@@ -406,7 +411,7 @@ impl Requests {
 /// What is on record of the thing that a request is about.
 enum Record {
     None,
-    Farm(Farm),
+    Farm(Box<Farm>),
     Quarantine(Quarantined),
 }
 
