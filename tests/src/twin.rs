@@ -170,7 +170,10 @@ impl Drop for TwinDcs {
     fn drop(&mut self) {
         drop(self.keeper.stdin.take());
         let ended = self.keeper.wait().context("the end of the keeper");
-        let ended = ended.and_then(|status| Ok(ensure!(status.success(), "the keeper: {status}")));
+        let ended = ended.and_then(|status| {
+            ensure!(status.success(), "the keeper: {status}");
+            Ok(())
+        });
         report_drop(&self.folder.display().to_string(), ended);
     }
 }

@@ -368,7 +368,7 @@ impl Requests {
         let record = match (&work, &farm) {
             (Work::Release { host, .. }, _) => {
                 let open = self.store.quarantined(&directory).await?;
-                Record::Quarantine(quarantine_of(open, host, &directory)?)
+                Record::Quarantine(Box::new(quarantine_of(open, host, &directory)?))
             }
             (Work::Deploy(_) | Work::Import(_), _) | (_, None) => Record::None,
             (work, Some(name)) => {
@@ -412,7 +412,7 @@ impl Requests {
 enum Record {
     None,
     Farm(Box<Farm>),
-    Quarantine(Quarantined),
+    Quarantine(Box<Quarantined>),
 }
 
 impl Record {
