@@ -276,6 +276,7 @@ pub fn entry(claimed: &Claimed, seconds: i64, change: WorkflowChange) -> Journal
         lease_until: at(seconds) + LEASE,
         steps: Vec::new(),
         change,
+        announcements: Vec::new(),
         now: at(seconds),
     }
 }
