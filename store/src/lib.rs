@@ -17,6 +17,7 @@ mod act;
 mod approvals;
 mod calendars;
 mod connect;
+mod drift;
 mod entity;
 mod events;
 mod farms;
@@ -41,6 +42,10 @@ mod testing;
 mod tokens;
 mod workflows;
 
+pub use drift::{
+    AskedFor, AtWork, Compared, DriftBatch, DriftChange, DriftFilter, DriftMark, DriftRow, DriftSubject,
+    Mend, Newest, Object, RestsOn,
+};
 pub use error::StoreError;
 pub use model::*;
 pub use schedules::{

@@ -10,6 +10,7 @@ use super::amqp::Amqp;
 use super::client::Client;
 use super::database::Database;
 use super::directory::Directory;
+use super::drift::Drift;
 use super::host_actions::HostActions;
 use super::intake::Intake;
 use super::lifecycle::Lifecycle;
@@ -37,6 +38,7 @@ pub struct Settings {
     pub host_actions: HostActions,
     pub lifecycle: Lifecycle,
     pub rotation: Rotation,
+    pub drift: Drift,
     pub scheduler: Scheduler,
     pub quarantine: Quarantine,
     pub client: Client,
@@ -67,6 +69,7 @@ impl Settings {
         self.host_actions.validate(&mut findings);
         self.lifecycle.validate(&mut findings);
         self.rotation.validate(&mut findings);
+        self.drift.validate(&mut findings);
         self.scheduler.validate(&mut findings);
         self.quarantine.validate(&mut findings);
         self.client.validate(&mut findings);
