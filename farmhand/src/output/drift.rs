@@ -67,7 +67,9 @@ pub fn detail(entry: &DriftEntry) -> String {
                 hints.push(&item.hint);
             }
         }
-        hints.iter().for_each(|hint| drop(write!(text, "\n- {hint}")));
+        for hint in hints {
+            let _ = write!(text, "\n- {hint}");
+        }
     }
     if let (DriftState::Mending, Some(workflow)) = (entry.state, entry.mended_by) {
         let _ = write!(text, "\nmended by {workflow}: farmhand workflow show {workflow}");
