@@ -138,6 +138,7 @@ mod tests {
         };
         let batch = DriftBatch {
             directory: DirectoryName::default(),
+            workflow: domain::WorkflowId(uuid::Uuid::nil()),
             dc: "dc1.contoso.com".to_owned(),
             invocation: "one".to_owned(),
             usn: 1,

@@ -104,6 +104,8 @@ pub struct Compared {
 #[derive(Debug, Clone, PartialEq)]
 pub struct DriftBatch {
     pub directory: DirectoryName,
+    /// The check.
+    pub workflow: WorkflowId,
     pub dc: String,
     pub invocation: String,
     /// highestCommittedUSN before anything was read.

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use domain::{DirectoryName, FarmName};
+use domain::{Announcement, AnnouncementKind, DirectoryName, FarmName};
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter};
+use serde_json::{Map, json};
 use tracing::instrument;
 
 use super::model::{Compared, DriftBatch, DriftChange, DriftMark, Mend};
@@ -27,7 +28,7 @@ impl Store {
     #[instrument(name = "db.drift.record", skip_all, fields(farms = batch.farms.len()))]
     pub async fn record_drift(&self, batch: &DriftBatch) -> Result<Vec<DriftChange>, StoreError> {
         let _time = timed("record_drift");
-        let mut changes = Vec::new();
+        let (mut changes, mut announced) = (Vec::new(), false);
         let tx = self.begin().await?;
         for farms in batch.farms.chunks(ROWS_PER_INSERT) {
             let known = Entity::find()
@@ -37,7 +38,7 @@ impl Store {
                 .await?;
             let known: HashMap<String, Model> =
                 known.into_iter().map(|row| (row.farm_key.clone(), row)).collect();
-            let mut rows = Vec::new();
+            let (mut rows, mut news) = (Vec::new(), Vec::new());
             for farm in farms {
                 let mut row = Model::of(farm, batch)?;
                 let before = known.get(&row.farm_key);
@@ -47,14 +48,18 @@ impl Store {
                 if let Some(before) = before.filter(|before| before.drift_hash == row.drift_hash) {
                     row.changed_at = before.changed_at;
                 }
-                changes.extend(change(farm, before, &row)?);
+                let changed = change(farm, before, &row)?;
+                news.extend(changed.as_ref().and_then(|changed| announcement(changed, batch)));
+                changes.extend(changed);
                 rows.push(row);
             }
             // In one order, so that two checks at once wait for each other and do not lock each other out.
             rows.sort_unstable_by(|one, other| one.farm_key.cmp(&other.farm_key));
             upsert(&tx, rows).await?;
+            announced |= self.announce_with(&tx, &news, batch.now).await?;
         }
         tx.commit().await?;
+        self.wake_announcer(announced);
         Ok(changes)
     }
 
@@ -124,6 +129,21 @@ fn change(farm: &Compared, before: Option<&Model>, row: &Model) -> Result<Option
         had_items: before.is_some_and(|before| before.drift_hash.is_some()),
         has_items: row.drift_hash.is_some(),
     }))
+}
+
+/// Other items than before are news, and so are none where there were some.
+fn announcement(change: &DriftChange, batch: &DriftBatch) -> Option<Announcement> {
+    let kind = match (change.had_items, change.has_items) {
+        (_, true) => AnnouncementKind::DriftFound,
+        (true, false) => AnnouncementKind::DriftMended,
+        (false, false) => return None,
+    };
+    let data = Map::from_iter([
+        ("directory".to_owned(), json!(batch.directory)),
+        ("farm".to_owned(), json!(change.farm)),
+        ("workflowId".to_owned(), json!(batch.workflow)),
+    ]);
+    Some(Announcement::new(kind, change.farm.as_str(), data))
 }
 
 async fn upsert(db: &impl sea_orm::ConnectionTrait, rows: Vec<Model>) -> Result<(), StoreError> {

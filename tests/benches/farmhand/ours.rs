@@ -43,7 +43,7 @@ pub const HOSTS: [&str; 3] = ["Host1", "Host2", "Host3"];
 
 pub struct Ours {
     store: Store,
-    bus: Arc<dyn Bus>,
+    bus: Arc<RabbitMqBus>,
     directory: Arc<Recording>,
     finished: Arc<Finished>,
     stop_worker: CancellationToken,
@@ -227,7 +227,7 @@ pub fn rng() -> Arc<dyn Rng> {
 /// Runs an orchestrator until `stop`.
 pub async fn orchestrate(
     store: &Store,
-    bus: &Arc<dyn Bus>,
+    bus: &Arc<RabbitMqBus>,
     meters: &Meters,
     stop: &CancellationToken,
     tasks: &TaskTracker,
@@ -235,6 +235,7 @@ pub async fn orchestrate(
     let orchestrator = Orchestrator::new(OrchestratorOptions {
         store: store.clone(),
         bus: bus.clone(),
+        announcements: bus.clone(),
         clock: clock(),
         rng: rng(),
         prometheus: meters.0.clone(),
@@ -253,7 +254,7 @@ pub async fn orchestrate(
     Ok(())
 }
 
-pub async fn open_bus(topology: &TestTopology) -> Result<Arc<dyn Bus>> {
+pub async fn open_bus(topology: &TestTopology) -> Result<Arc<RabbitMqBus>> {
     let mut options = RabbitMqOptions::new(SecretString::from(topology.url.clone()));
     options.topology = topology.topology();
     let bus = RabbitMqBus::start(&options)?;

@@ -2,7 +2,8 @@
 //! check goes on from.
 
 use domain::drift::{DriftItem, DriftKind, DriftState as S};
-use domain::{Dn, FarmName, Problem, WorkflowEvent, WorkflowId, WorkflowKind};
+use domain::{AnnouncementKind, Dn, FarmName, Problem, WorkflowEvent, WorkflowId, WorkflowKind};
+use serde_json::json;
 use store::{
     Compared, DriftBatch, DriftChange, DriftFilter, DriftMark, DriftSubject, FarmFacts, FarmRecord, Finish,
     Mend, NewWorkflow, Object, StoreError, WorkflowChange,
@@ -85,6 +86,7 @@ impl World {
     async fn record_as(&self, usn: i64, seconds: i64, farms: Vec<Compared>) -> Vec<DriftChange> {
         let batch = DriftBatch {
             directory: directory(),
+            workflow: WorkflowId(uuid::Uuid::from_u128(1)),
             dc: "dc1.contoso.com".to_owned(),
             invocation: "one".to_owned(),
             usn,
@@ -150,6 +152,7 @@ pub async fn of_two_checks_the_one_that_began_later_is_believed(world: World) {
     // Another database counts apart.
     let batch = DriftBatch {
         directory: directory(),
+        workflow: WorkflowId(uuid::Uuid::from_u128(1)),
         dc: "dc2.contoso.com".to_owned(),
         invocation: "two".to_owned(),
         usn: 1,
@@ -281,4 +284,32 @@ pub async fn a_mending_is_noted_with_the_drift_that_it_is_for(world: World) {
     let found = world.compared("a", vec![]).await;
     world.record_as(2, 20, vec![found]).await;
     assert_eq!(world.stands("a").await.mended_by, None);
+}
+
+pub async fn other_items_than_before_are_announced_and_so_is_that_none_are_left(world: World) {
+    world.farm("a").await;
+    world.announced().await;
+    for (usn, items, expected) in [
+        (1, vec![], None),
+        (2, vec![item("x")], Some(AnnouncementKind::DriftFound)),
+        (3, vec![item("x")], None),
+        (4, vec![item("y")], Some(AnnouncementKind::DriftFound)),
+        (5, vec![], Some(AnnouncementKind::DriftMended)),
+        (6, vec![], None),
+    ] {
+        let found = world.compared("a", items).await;
+        world.record_as(usn, 10 + usn, vec![found]).await;
+        let announced = world.announced().await;
+        assert_eq!(
+            announced.iter().map(|one| one.kind).collect::<Vec<_>>(),
+            Vec::from_iter(expected),
+            "{usn}"
+        );
+        for one in announced {
+            assert_eq!(
+                (one.subject.as_str(), &one.data["farm"], &one.data["directory"]),
+                ("a", &json!("a"), &json!("default"))
+            );
+        }
+    }
 }

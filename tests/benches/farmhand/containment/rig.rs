@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use directory::{Directories, Directory, LdapDirectory, LdapOptions};
 use domain::containment::Containment;
 use domain::{Lane, SystemClock, SystemRng, Workflow, WorkflowId, WorkflowKind, WorkflowState};
-use messages::Bus;
+use messages::RabbitMqBus;
 use orchestrator::EnvelopeWriter;
 use secrecy::SecretString;
 use serde_json::json;
@@ -45,7 +45,7 @@ pub struct Rig {
     /// The orchestrator's.
     pub store: Store,
     stores: [Store; 2],
-    bus: Arc<dyn Bus>,
+    bus: Arc<RabbitMqBus>,
     watched: Arc<Watched>,
     stop: CancellationToken,
     tasks: TaskTracker,

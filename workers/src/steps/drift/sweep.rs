@@ -292,8 +292,16 @@ impl Sweeping<'_> {
         usn: i64,
     ) -> Result<(), StepError> {
         let (directory, dc) = (self.cx.directory.clone(), self.position.dc.clone());
-        let batch =
-            DriftBatch { directory, dc, invocation, usn, farms, now: self.cx.environment.clock.now() };
+        let workflow = self.cx.workflow_id;
+        let batch = DriftBatch {
+            directory,
+            workflow,
+            dc,
+            invocation,
+            usn,
+            farms,
+            now: self.cx.environment.clock.now(),
+        };
         for change in self.cx.records()?.record_drift(&batch).await? {
             self.tally.changed += 1;
             let (farm, state) = (change.farm.as_str(), change.after.as_str());
