@@ -3,6 +3,7 @@
 mod asking;
 mod compromise;
 mod deciding;
+mod drift;
 mod rotation;
 mod scheduling;
 
@@ -19,6 +20,7 @@ pub use compromise::{
     Recover, Report,
 };
 pub use deciding::{Ack, Approve, Reject};
+pub use drift::{Drift, DriftCheck, DriftList, DriftShow};
 pub use rotation::{Rotation, RotationCheck};
 pub use scheduling::{Calendar, Schedule, ScheduleDefinition, ScheduleFires, ScheduleList, SchedulePreview};
 
@@ -116,6 +118,15 @@ pub enum Command {
     /// What is found goes on the board (`farmhand rotation`). Where a farm's manifest says
     /// `rotation: {nudge: true}`, a member host is asked to fetch a password that is due.
     RotationCheck(RotationCheck),
+    /// Compares what the directory holds of every farm, or of one, with what was asked for
+    ///
+    /// Farms that nothing has changed about are not read again. What is found is shown by `farmhand
+    /// drift`. Where a farm's manifest says `drift: {onDrift: mend}`, an update is asked for that mends
+    /// it, with a second person's approval.
+    DriftCheck(DriftCheck),
+    /// How farms stand to what was asked for, as the last check found them
+    #[command(subcommand)]
+    Drift(Drift),
     /// How gMSAs' passwords stand, as the last check found them; one account with its changes
     Rotation(Rotation),
     /// Farms on record

@@ -75,6 +75,8 @@ pub struct Settings {
     /// How long an account stays disabled before it is deleted, where the request does not say.
     pub cool_down: Duration,
     pub rotation: RotationPolicy,
+    /// How long after the last full drift check every farm is compared anyway.
+    pub drift_full_every: Duration,
     /// How often it is looked whether a quarantined host can read anything again.
     pub quarantine_check_every: Duration,
     /// How long a request from the broker is held while the database is away, before it is given
@@ -101,6 +103,7 @@ impl Default for Settings {
             token_cache: Duration::from_secs(2),
             cool_down: Duration::from_secs(7 * 24 * 60 * 60),
             rotation: RotationPolicy::default(),
+            drift_full_every: Duration::from_secs(24 * 60 * 60),
             quarantine_check_every: Duration::from_secs(15 * 60),
             intake_hold: Duration::from_secs(15 * 60),
             drain: Duration::from_secs(10),

@@ -18,6 +18,7 @@ mod announcements;
 mod approvals;
 mod calendars;
 mod connect;
+mod drift;
 mod entity;
 mod events;
 mod farms;
@@ -42,6 +43,10 @@ mod testing;
 mod tokens;
 mod workflows;
 
+pub use drift::{
+    AskedFor, AtWork, Compared, DriftBatch, DriftChange, DriftFilter, DriftMark, DriftRow, DriftSubject,
+    Mend, Newest, Object, RestsOn,
+};
 pub use error::StoreError;
 pub use model::*;
 pub use schedules::{

@@ -299,7 +299,7 @@ fn hosts_of(input: &serde_json::Value, spec: Option<&FarmSpec>) -> Vec<String> {
 fn lane_of(kind: &str) -> Lane {
     match kind {
         "inspect" | "compromise-removal" => Lane::Urgent,
-        "quarantine-check" | "await-roll" | "rotation-check" | "nudge" => Lane::Checks,
+        "quarantine-check" | "await-roll" | "rotation-check" | "drift-check" | "nudge" => Lane::Checks,
         _ => Lane::Lifecycle,
     }
 }

@@ -227,6 +227,13 @@ pub const SETTINGS: &[Setting] = &[
         show: |s| Some(s.rotation.keep_days.to_string()),
     },
     Setting {
+        key: "drift.full_every",
+        env: "FARMHAND_DRIFT_FULL_EVERY",
+        kind: Kind::Text,
+        meaning: "how long after the last full drift check the next one compares every farm anyway",
+        show: |s| Some(humantime::format_duration(s.drift.full_every).to_string()),
+    },
+    Setting {
         key: "scheduler.keep_fires_days",
         env: "FARMHAND_SCHEDULER_KEEP_FIRES_DAYS",
         kind: Kind::Integer,

@@ -11,6 +11,7 @@ pub mod catalogue;
 pub mod client;
 pub mod database;
 pub mod directory;
+pub mod drift;
 mod error;
 pub mod explain;
 pub mod host_actions;

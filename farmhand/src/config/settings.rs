@@ -11,6 +11,7 @@ use super::announcements::Announcements;
 use super::client::Client;
 use super::database::Database;
 use super::directory::Directory;
+use super::drift::Drift;
 use super::host_actions::HostActions;
 use super::intake::Intake;
 use super::lifecycle::Lifecycle;
@@ -39,6 +40,7 @@ pub struct Settings {
     pub host_actions: HostActions,
     pub lifecycle: Lifecycle,
     pub rotation: Rotation,
+    pub drift: Drift,
     pub scheduler: Scheduler,
     pub quarantine: Quarantine,
     pub client: Client,
@@ -69,6 +71,7 @@ impl Settings {
         self.host_actions.validate(&mut findings);
         self.lifecycle.validate(&mut findings);
         self.rotation.validate(&mut findings);
+        self.drift.validate(&mut findings);
         self.scheduler.validate(&mut findings);
         self.quarantine.validate(&mut findings);
         self.client.validate(&mut findings);

@@ -1,5 +1,6 @@
 //! What goes to standard output: tables for people, one JSON document for programs.
 
+pub mod drift;
 pub mod incident;
 pub mod inspection;
 pub mod person;

@@ -234,6 +234,7 @@ fn farms_and_tokens_look_as_the_document_says() {
     let mut spec = manifest.validate().expect("valid");
     spec.host_actions.wave = Some(10);
     spec.rotation.nudge = true;
+    spec.drift.on_drift = domain::farm::OnDrift::Mend;
     let account = &mut spec.account;
     (account.home_page, account.account_expiration_date) = (Some("https://it".to_owned()), Some(now));
     account.allowed_to_delegate_to = Some(account.service_principal_names.clone());
@@ -277,6 +278,7 @@ fn farms_and_tokens_look_as_the_document_says() {
     assert_described("HostActionsManifest", &farm["spec"]["hostActions"]);
     assert_described("MembershipSpec", &farm["spec"]["membership"]);
     assert_described("RotationManifest", &farm["spec"]["rotation"]);
+    assert_described("DriftManifest", &farm["spec"]["drift"]);
     assert_described("FarmFacts", &farm["recorded"]);
     assert_described("ForeignReader", &farm["recorded"]["foreignReaders"][0]);
     assert_described("FarmPage", &json!({"items": [], "next": null}));
@@ -294,6 +296,39 @@ fn farms_and_tokens_look_as_the_document_says() {
     assert_described("Token", &token);
     token["secret"] = json!("fh_");
     assert_described("CreatedToken", &token);
+}
+
+#[test]
+fn drift_looks_as_the_document_says() {
+    let now = DateTime::from_timestamp(1_700_000_000, 0).expect("a valid time");
+    let item = domain::DriftItem {
+        kind: domain::DriftKind::Missing,
+        subject: "ITFarm1$".to_owned(),
+        attribute: "description".to_owned(),
+        asked: Some("web".to_owned()),
+        recorded: None,
+        found: None,
+        mendable: false,
+        blocks_update: true,
+        hint: "by hand".to_owned(),
+    };
+    let entry = domain::drift::DriftEntry {
+        directory: domain::DirectoryName::default(),
+        farm: domain::FarmName::parse("ITFarm1").expect("a name"),
+        state: domain::DriftState::Drifted,
+        why: None,
+        items: vec![item],
+        item_count: 1,
+        domain_controller: "dc1".to_owned(),
+        checked_at: now,
+        compared_at: now,
+        changed_at: now,
+        mended_by: None,
+    };
+    let entry = serde_json::to_value(entry).expect("serialises");
+    assert_described("DriftEntry", &entry);
+    assert_described("DriftItem", &entry["items"][0]);
+    assert_described("DriftPage", &json!({"items": [], "next": null}));
 }
 
 #[test]
@@ -533,6 +568,8 @@ fn every_value_of_an_enumeration_is_in_the_document() {
         ("AckOutcome", texts(&domain::host::AckOutcome::ALL)),
         ("RotationVerdict", texts(domain::RotationVerdict::ALL)),
         ("FindingCode", texts(domain::rotation::FindingCode::ALL)),
+        ("DriftState", texts(domain::DriftState::ALL)),
+        ("DriftKind", texts(domain::DriftKind::ALL)),
     ] {
         assert_eq!(document["components"]["schemas"][schema]["enum"], values, "{schema}");
     }

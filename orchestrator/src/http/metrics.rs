@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 use domain::schedule::ScheduleState;
-use domain::{DirectoryName, Lane, RotationVerdict, WorkflowKind, WorkflowState};
+use domain::{DirectoryName, DriftState, Lane, RotationVerdict, WorkflowKind, WorkflowState};
 use futures::future::join_all;
 use store::StoreError;
 
@@ -24,6 +24,8 @@ const DEADLINE: Duration = Duration::from_secs(2);
 pub(crate) struct WorkflowGauges(
     Mutex<HashSet<(WorkflowKind, WorkflowState)>>,
     /// Directories whose gMSAs were counted.
+    Mutex<HashSet<DirectoryName>>,
+    /// Directories whose farms were compared.
     Mutex<HashSet<DirectoryName>>,
 );
 
@@ -57,6 +59,7 @@ async fn refresh_database(api: &Api) -> Result<(), StoreError> {
     let counts = api.store.count_by_state().await?;
     report_workflows(api, &counts);
     report_gmsas(api, &api.store.count_by_verdict().await?);
+    report_drift(api, &api.store.count_by_drift().await?);
     report_quarantine(api).await
 }
 
@@ -102,6 +105,22 @@ fn report_gmsas(api: &Api, counts: &[(DirectoryName, RotationVerdict, u64)]) {
             let count = counts.iter().find(of).map_or(0, |(.., count)| *count);
             let directory = directory.to_string();
             metrics::gauge!("farmhand_gmsas", "directory" => directory, "verdict" => verdict.as_str())
+                .set(count as f64);
+        }
+    }
+}
+
+/// Farms by how they stand, as the checks have left them.
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float; counts stay far below 2^53")]
+fn report_drift(api: &Api, counts: &[(DirectoryName, DriftState, u64)]) {
+    let mut known = api.gauges.2.lock().unwrap_or_else(PoisonError::into_inner);
+    known.extend(counts.iter().map(|(directory, ..)| directory.clone()));
+    for directory in known.iter() {
+        for state in DriftState::ALL {
+            let of = |(d, s, _): &&(DirectoryName, DriftState, u64)| d == directory && s == state;
+            let count = counts.iter().find(of).map_or(0, |(.., count)| *count);
+            let directory = directory.to_string();
+            metrics::gauge!("farmhand_farms_drift", "directory" => directory, "state" => state.as_str())
                 .set(count as f64);
         }
     }

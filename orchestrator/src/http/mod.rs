@@ -8,6 +8,7 @@ mod compromises;
 mod decisions;
 mod deploy;
 mod docs;
+mod drift;
 mod error_pages;
 mod errors;
 mod extract;
@@ -86,6 +87,7 @@ impl Api {
             directories: options.known_directories,
             cool_down: options.settings.cool_down,
             rotation: options.settings.rotation,
+            drift_full_every: options.settings.drift_full_every,
         };
         Self {
             tokens,
@@ -124,6 +126,9 @@ fn v1() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(rotation::check))
         .routes(routes!(rotation::list))
         .routes(routes!(rotation::show))
+        .routes(routes!(drift::check))
+        .routes(routes!(drift::list))
+        .routes(routes!(drift::show))
         .routes(routes!(compromises::list, compromises::contain))
         .routes(routes!(compromises::show))
         .routes(routes!(recovery::recover))

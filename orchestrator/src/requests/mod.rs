@@ -28,8 +28,8 @@ use store::{Farm, IdempotencyKey, NewWorkflow, Quarantined, Store, Submitted};
 
 use crate::options::RotationPolicy;
 use bodies::{
-    CompromiseBody, DecommissionBody, HostsBody, ImportBody, InspectBody, QuarantineCheckBody,
-    QuarantineReleaseBody, ReplaceBody, RotationCheckBody,
+    CompromiseBody, DecommissionBody, DriftCheckBody, HostsBody, ImportBody, InspectBody,
+    QuarantineCheckBody, QuarantineReleaseBody, ReplaceBody, RotationCheckBody,
 };
 use judge::{Judged, Work};
 
@@ -61,6 +61,7 @@ pub(crate) enum Request {
     Import(FarmRef, ImportBody),
     Inspect(FarmRef),
     RotationCheck(RotationCheckBody),
+    DriftCheck(DriftCheckBody),
     /// Of a host, or of a KDS root key.
     Compromise(CompromiseBody),
     QuarantineRelease(QuarantineReleaseBody),
@@ -133,6 +134,18 @@ impl Request {
                     }
                 })
             }
+            "drift-check" => {
+                let asked: DriftCheckBody = self::body(body)?;
+                Self::DriftCheck(match farm {
+                    Some(FarmRef { name, directory }) => {
+                        DriftCheckBody { farm: Some(name), directory: directory.or(asked.directory), ..asked }
+                    }
+                    None => {
+                        let directory = same_directory(asked.directory, directory.map(str::to_owned))?;
+                        DriftCheckBody { directory, ..asked }
+                    }
+                })
+            }
             "compromise-removal" => {
                 let asked: CompromiseBody = self::body(body)?;
                 if asked.kds_root_key.is_some() {
@@ -178,6 +191,7 @@ impl Request {
             Self::Import(..) => WorkflowKind::IMPORT,
             Self::Inspect(_) => WorkflowKind::INSPECT,
             Self::RotationCheck(_) => WorkflowKind::ROTATION_CHECK,
+            Self::DriftCheck(_) => WorkflowKind::DRIFT_CHECK,
             Self::Compromise(body) if body.kds_root_key.is_some() => WorkflowKind::KDS_ROOT_KEY_RECOVERY,
             Self::Compromise(_) => WorkflowKind::COMPROMISE_REMOVAL,
             Self::QuarantineRelease(_) => WorkflowKind::QUARANTINE_RELEASE,
@@ -190,7 +204,7 @@ impl Request {
             Self::Inspect(_) => Lane::Urgent,
             // Of a root key it takes days, and replaces farms: that is no urgent lane's work.
             Self::Compromise(body) if body.kds_root_key.is_none() => Lane::Urgent,
-            Self::RotationCheck(_) | Self::QuarantineCheck(_) => Lane::Checks,
+            Self::RotationCheck(_) | Self::DriftCheck(_) | Self::QuarantineCheck(_) => Lane::Checks,
             _ => Lane::Lifecycle,
         }
     }
@@ -228,6 +242,7 @@ impl Request {
             Self::Import(_, body) => serde_json::to_vec(&(kind, plan, farm, directory, body)),
             Self::Inspect(_) => serde_json::to_vec(&(kind, plan, farm, directory)),
             Self::RotationCheck(body) => serde_json::to_vec(&(kind, plan, farm, directory, body.every_dc)),
+            Self::DriftCheck(body) => serde_json::to_vec(&(kind, plan, farm, directory, body.full)),
             Self::Compromise(body) => serde_json::to_vec(&(kind, plan, directory, body)),
             Self::QuarantineRelease(body) => {
                 serde_json::to_vec(&(kind, plan, directory, &body.host, &body.force))
@@ -283,6 +298,8 @@ pub(crate) struct Requests {
     /// How long an account stays disabled where the request does not say.
     pub cool_down: Duration,
     pub rotation: RotationPolicy,
+    /// How long after the last full check every farm is compared anyway.
+    pub drift_full_every: Duration,
 }
 
 impl Requests {
@@ -340,7 +357,11 @@ impl Requests {
     }
 
     fn defaults(&self) -> judge::Defaults {
-        judge::Defaults { cool_down: self.cool_down, rotation: self.rotation }
+        judge::Defaults {
+            cool_down: self.cool_down,
+            rotation: self.rotation,
+            drift_full_every: self.drift_full_every,
+        }
     }
 
     fn key(
@@ -455,6 +476,7 @@ fn with_work(mut new: NewWorkflow, work: Work, record: &Record) -> Result<NewWor
         Work::Import(request) => serde_json::to_value(request)?,
         Work::Inspect(request) => serde_json::to_value(request)?,
         Work::RotationCheck(request) => serde_json::to_value(request)?,
+        Work::DriftCheck(request) => serde_json::to_value(request)?,
         Work::Compromise(request) => {
             new.hosts = vec![request.host.to_string()];
             serde_json::to_value(request)?

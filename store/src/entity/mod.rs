@@ -1,6 +1,8 @@
 //! One file per table: the row as it is stored, and how it becomes a type of `domain`.
 
 pub mod calendars;
+pub mod drift;
+pub mod drift_marks;
 pub mod farms;
 pub mod idempotency_keys;
 pub mod locks;

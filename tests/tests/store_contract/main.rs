@@ -9,6 +9,7 @@ mod acting;
 mod announcing;
 mod claiming;
 mod deciding;
+mod drift;
 mod fencing;
 mod healing;
 mod holding;
@@ -151,6 +152,14 @@ on_both_databases! {
     rotation::two_checks_at_once_leave_one_item_each,
     rotation::a_deployed_farm_is_found_by_its_account,
     rotation::farms_of_an_earlier_version_are_found_by_their_account,
+    drift::a_result_comes_back_as_it_was_recorded_and_only_other_items_are_a_change,
+    drift::of_two_checks_the_one_that_began_later_is_believed,
+    drift::a_result_stands_until_the_record_or_a_workflow_on_the_farm_moves,
+    drift::what_was_asked_for_and_not_reached_is_told_with_the_farm,
+    drift::a_check_that_comes_to_its_end_moves_the_mark_and_every_result,
+    drift::farms_are_listed_and_counted_by_how_they_stand,
+    drift::a_mending_is_noted_with_the_drift_that_it_is_for,
+    drift::other_items_than_before_are_announced_and_so_is_that_none_are_left,
     tokens::a_token_is_known_until_it_expires_or_is_revoked,
     tokens::use_is_noted_once_a_minute,
     tokens::there_is_one_first_token,

@@ -35,6 +35,24 @@ pub(crate) struct FarmManifestSpec {
     hosts: Vec<String>,
     host_actions: Option<HostActionsManifest>,
     rotation: Option<RotationManifest>,
+    drift: Option<DriftManifest>,
+}
+
+/// What becomes of drift.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct DriftManifest {
+    #[schema(required = false)]
+    on_drift: OnDrift,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(crate) enum OnDrift {
+    /// It is told. The default.
+    Report,
+    /// And a check asks for an update that mends it, which a second person approves.
+    Mend,
 }
 
 /// How the password's rolling is helped along.
@@ -158,6 +176,9 @@ pub(crate) struct FarmSpec {
     /// Left out where nothing is said.
     #[schema(required = false)]
     rotation: Option<RotationManifest>,
+    /// Left out where nothing is said.
+    #[schema(required = false)]
+    drift: Option<DriftManifest>,
 }
 
 #[derive(ToSchema)]

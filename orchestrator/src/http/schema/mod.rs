@@ -3,6 +3,7 @@
 #![expect(dead_code, reason = "read by the ToSchema derive, never built")]
 
 mod compromise;
+mod drift;
 mod farm;
 mod report;
 mod rotation;
@@ -11,6 +12,7 @@ mod token;
 mod workflow;
 
 pub(crate) use compromise::*;
+pub(crate) use drift::*;
 pub(crate) use farm::*;
 pub(crate) use report::*;
 pub(crate) use rotation::*;
