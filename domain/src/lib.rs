@@ -5,6 +5,7 @@
 //! those takes a [`Clock`] or a [`Rng`]. Every other crate imports this one and
 //! this one imports none of ours.
 
+pub mod announcement;
 pub mod approval;
 pub mod calendar;
 pub mod clock;
@@ -31,6 +32,7 @@ pub mod step;
 pub mod webhook;
 pub mod workflow;
 
+pub use announcement::{Announcement, AnnouncementKind};
 pub use approval::{Approval, Verdict};
 pub use calendar::Calendar;
 pub use clock::{Clock, ManualClock, SystemClock};

@@ -92,17 +92,20 @@ pub enum Origin {
     Lane(Lane),
     /// Requests of other systems.
     Intake,
+    /// What was announced, by us or by others.
+    Reactions,
 }
 
 impl Origin {
     pub fn all() -> impl Iterator<Item = Self> {
-        Lane::ALL.iter().copied().map(Self::Lane).chain([Self::Intake])
+        Lane::ALL.iter().copied().map(Self::Lane).chain([Self::Intake, Self::Reactions])
     }
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Lane(lane) => lane.as_str(),
             Self::Intake => "intake",
+            Self::Reactions => "reactions",
         }
     }
 

@@ -8,8 +8,10 @@
 //! if it travels a new way, an entry in `asyncapi.rs`, and a case in the contract suite
 //! (`tests/tests/bus_contract.rs`) if it needs a new promise.
 
+pub mod announcements;
 pub mod asyncapi;
 pub mod bus;
+pub mod cloud_event;
 pub mod envelope;
 pub mod event;
 pub mod memory;
@@ -19,8 +21,10 @@ pub mod requests;
 pub mod topology;
 pub mod trace;
 
+pub use announcements::{Announcements, Heard, Listener, Publisher};
 pub use asyncapi::asyncapi;
 pub use bus::{Bus, BusError, BusHealth, Consumer, DeadLetter, Delivery, Origin, Settle};
+pub use cloud_event::CloudEvent;
 pub use envelope::{Envelope, EnvelopeError};
 pub use event::WorkflowEvent;
 pub use memory::MemoryBus;

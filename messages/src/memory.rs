@@ -12,6 +12,7 @@ use domain::Lane;
 use tokio::sync::{Notify, watch};
 
 use crate::Topology;
+use crate::announcements::{Announcements, Heard, Listener, Publisher};
 use crate::bus::{Bus, BusError, BusHealth, Consumer, DeadLetter, Delivery, Origin, Settle};
 use crate::requests::{Asker, Reply, RequestConsumer, RequestDelivery, Requests};
 use crate::topology::{DELIVERY_LIMIT, delivery_limit_reason};
@@ -19,6 +20,8 @@ use crate::topology::{DELIVERY_LIMIT, delivery_limit_reason};
 /// The dead letters that are kept; the oldest go first. They are for looking at, and whoever
 /// forges messages must not fill our memory.
 const DEAD_LETTERS_KEPT: usize = 1_000;
+/// The user that the bus itself is.
+const OWN_USER: &str = "farmhand";
 /// The replies that are kept in a queue that nobody reads.
 const REPLIES_KEPT: usize = 1_000;
 
@@ -62,6 +65,8 @@ struct State {
     replies: BTreeMap<String, VecDeque<Reply>>,
     /// Unsettled deliveries of each living consumer.
     in_hand: HashMap<u64, usize>,
+    /// Somebody has listened to what is announced: from then on it is kept.
+    heard: bool,
     closed: bool,
     /// The next sequence number of a message, and the next consumer's.
     next: u64,
@@ -76,7 +81,7 @@ struct Queue {
 
 struct Message {
     body: Arc<[u8]>,
-    /// Of a request.
+    /// Of a request, or of an announcement its publisher.
     asker: Asker,
     /// How often it was given back.
     returns: i32,
@@ -245,6 +250,47 @@ impl Requests for MemoryBus {
     }
 }
 
+/// The side of other systems, who reach a real broker without us.
+impl MemoryBus {
+    /// Announces as that user; `None`: one who does not say who it is.
+    pub fn announce_as(&self, user: Option<&str>, body: &[u8]) -> Result<(), BusError> {
+        {
+            let mut state = self.shared.state();
+            state.open()?;
+            if !state.heard {
+                return Ok(());
+            }
+            let asker = Asker { user_id: user.map(str::to_owned), ..Asker::default() };
+            state.add(Origin::Reactions, body, asker);
+        }
+        self.shared.wake(Origin::Reactions);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Announcements for MemoryBus {
+    async fn announce(&self, event_type: &str, event_id: &str, body: &[u8]) -> Result<(), BusError> {
+        let _span = tracing::debug_span!("bus.announce", event_type, event_id).entered();
+        let started = Instant::now();
+        self.announce_as(Some(OWN_USER), body)?;
+        metrics::histogram!("farmhand_bus_publish_seconds", "lane" => "events").record(started.elapsed());
+        Ok(())
+    }
+
+    async fn listen(&self, prefetch: u16) -> Result<Box<dyn Listener>, BusError> {
+        let inner = MemoryConsumer::start(&self.shared, Origin::Reactions, prefetch)?;
+        self.shared.state().heard = true;
+        Ok(Box::new(ReactionsListener { inner }))
+    }
+
+    async fn reactions_waiting(&self) -> Result<u64, BusError> {
+        let mut state = self.shared.state();
+        state.open()?;
+        Ok(state.queue(Origin::Reactions).ready.len() as u64)
+    }
+}
+
 struct MemoryConsumer {
     shared: Arc<Shared>,
     origin: Origin,
@@ -334,6 +380,23 @@ impl RequestConsumer for IntakeConsumer {
     async fn next(&mut self) -> Option<RequestDelivery> {
         let taken = self.inner.take().await?;
         Some(RequestDelivery::new(taken.body, taken.asker, taken.redelivered, taken.settle))
+    }
+
+    async fn cancel(&mut self) {
+        self.inner.cancelled = true;
+    }
+}
+
+struct ReactionsListener {
+    inner: MemoryConsumer,
+}
+
+#[async_trait]
+impl Listener for ReactionsListener {
+    async fn next(&mut self) -> Option<Heard> {
+        let taken = self.inner.take().await?;
+        let publisher = Publisher::of(taken.asker.user_id, OWN_USER);
+        Some(Heard::new(taken.body, publisher, taken.redelivered, taken.settle))
     }
 
     async fn cancel(&mut self) {

@@ -41,10 +41,22 @@ impl Topology {
         format!("{}.intake", self.prefix)
     }
 
+    /// Topic exchange of what is announced, by us and by others; the key is the event's type.
+    pub fn events_exchange(&self) -> String {
+        format!("{}.events", self.prefix)
+    }
+
+    /// The quorum queue through which Farmhand itself hears what is announced, with every key. It is
+    /// there from the first time that somebody listens: without a listener it would grow for ever.
+    pub fn reactions(&self) -> String {
+        format!("{}.reactions", self.prefix)
+    }
+
     pub fn queue_of(&self, origin: Origin) -> String {
         match origin {
             Origin::Lane(lane) => self.queue(lane),
             Origin::Intake => self.intake(),
+            Origin::Reactions => self.reactions(),
         }
     }
 
@@ -76,7 +88,7 @@ impl Default for Topology {
 
 /// Header of a dead letter that says why it is one.
 pub const DEAD_LETTER_REASON: &str = "farmhand-reason";
-/// Header of a dead letter that says where it came from: a lane, or `intake`.
+/// Header of a dead letter that says where it came from: a lane, `intake` or `reactions`.
 pub const DEAD_LETTER_ORIGIN: &str = "farmhand-origin";
 /// How often one message is given back before it becomes a dead letter: a message that kills its
 /// consumer must not do so for ever. Every return counts, whether by a nack, a drop or a lost
@@ -102,6 +114,8 @@ mod tests {
         assert_eq!(topology.dead_letters(), "farmhand.dead");
         assert_eq!(topology.requests_exchange(), "farmhand.requests");
         assert_eq!(topology.intake(), "farmhand.intake");
+        assert_eq!(topology.events_exchange(), "farmhand.events");
+        assert_eq!(topology.reactions(), "farmhand.reactions");
         assert_eq!(Topology::new("test7").queue(Lane::Urgent), "test7.urgent");
     }
 
@@ -111,9 +125,15 @@ mod tests {
         for queue in ["amq.rabbitmq.reply-to.g1h2AA5yZXBseUA.x==", "amq.gen-Ax7", "farmhand.reply.pipeline"] {
             assert!(topology.takes_replies(queue, "pipeline"), "{queue}");
         }
-        for queue in
-            ["farmhand.urgent", "farmhand.intake", "farmhand.dead", "farmhand.reply.other", "orders", ""]
-        {
+        for queue in [
+            "farmhand.urgent",
+            "farmhand.intake",
+            "farmhand.reactions",
+            "farmhand.dead",
+            "farmhand.reply.other",
+            "orders",
+            "",
+        ] {
             assert!(!topology.takes_replies(queue, "pipeline"), "{queue}");
         }
     }

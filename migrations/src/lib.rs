@@ -12,6 +12,7 @@ mod m20261122_000002_directory_index;
 mod m20261127_000003_quarantine;
 mod m20261127_000004_schedules;
 mod m20261127_000005_rotation;
+mod m20261127_000006_announcements;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::{MigrationTrait, async_trait};
@@ -27,6 +28,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000003_quarantine::Migration),
             Box::new(m20261127_000004_schedules::Migration),
             Box::new(m20261127_000005_rotation::Migration),
+            Box::new(m20261127_000006_announcements::Migration),
         ]
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{Clock, DirectoryName, Rng};
-use messages::Bus;
+use messages::{Announcements, Bus};
 use metrics_exporter_prometheus::PrometheusHandle;
 use store::Store;
 
@@ -13,6 +13,8 @@ use crate::intake::IntakeOptions;
 pub struct OrchestratorOptions {
     pub store: Store,
     pub bus: Arc<dyn Bus>,
+    /// Where other systems hear what happens.
+    pub announcements: Arc<dyn Announcements>,
     pub clock: Arc<dyn Clock>,
     pub rng: Arc<dyn Rng>,
     pub prometheus: PrometheusHandle,
@@ -50,6 +52,8 @@ pub struct Settings {
     pub relay_batch: u32,
     /// How long the relay waits for the broker to confirm one event.
     pub relay_timeout: Duration,
+    /// How long an announcement that the broker does not take is tried again.
+    pub keep_announcements: Duration,
     /// How often expired leases and due waits are looked for.
     pub reap_every: Duration,
     /// How often queued workflows are looked for whose event may be lost.
@@ -86,6 +90,7 @@ impl Default for Settings {
             relay_poll: Duration::from_secs(1),
             relay_batch: 256,
             relay_timeout: Duration::from_secs(10),
+            keep_announcements: Duration::from_secs(24 * 60 * 60),
             reap_every: Duration::from_millis(500),
             repeat_every: Duration::from_secs(5),
             repeat_first_after: Duration::from_secs(15),

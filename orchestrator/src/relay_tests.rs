@@ -22,7 +22,8 @@ impl World {
         change(&mut settings);
         let relay = Relay {
             store: store.clone(),
-            bus: bus.clone(),
+            outlet: Outlet::Events(bus.clone()),
+            clock: clock(),
             rng: Arc::new(SystemRng),
             signal: OutboxSignal::default(),
             settings,

@@ -16,7 +16,7 @@ use crate::intake::Intake;
 use crate::options::OrchestratorOptions;
 use crate::quarantine_watch::QuarantineWatch;
 use crate::reaper::Reaper;
-use crate::relay::{OutboxSignal, Relay};
+use crate::relay::{OutboxSignal, Outlet, Relay};
 use crate::schedules::scheduler::Scheduler;
 
 /// How long a task that panicked stays down.
@@ -31,6 +31,7 @@ pub enum RunError {
 pub struct Orchestrator {
     api: Arc<Api>,
     relay: Arc<Relay>,
+    announcer: Arc<Relay>,
     reaper: Arc<Reaper>,
     scheduler: Arc<Scheduler>,
     watch: Arc<QuarantineWatch>,
@@ -41,13 +42,17 @@ pub struct Orchestrator {
 impl Orchestrator {
     pub fn new(options: OrchestratorOptions) -> Self {
         let drain = options.settings.drain;
-        let relay = Relay {
+        let signal = OutboxSignal::default();
+        let relay = |outlet| Relay {
             store: options.store.clone(),
-            bus: options.bus.clone(),
+            outlet,
+            clock: options.clock.clone(),
             rng: options.rng.clone(),
-            signal: OutboxSignal::default(),
+            signal: signal.clone(),
             settings: options.settings.clone(),
         };
+        let announcer = relay(Outlet::Announcements(options.announcements.clone()));
+        let relay = relay(Outlet::Events(options.bus.clone()));
         let reaper = Reaper {
             store: options.store.clone(),
             clock: options.clock.clone(),
@@ -78,6 +83,7 @@ impl Orchestrator {
         Self {
             api,
             relay: Arc::new(relay),
+            announcer: Arc::new(announcer),
             reaper: Arc::new(reaper),
             scheduler: Arc::new(scheduler),
             watch: Arc::new(watch),
@@ -103,6 +109,8 @@ impl Orchestrator {
         let stop_relay = CancellationToken::new();
         let (relay, reaper) = (self.relay.clone(), self.reaper.clone());
         let relay = supervise("relay", stop_relay.clone(), move |stop| relay.clone().run(stop));
+        let announcer = self.announcer.clone();
+        let announcer = supervise("announcer", stop_relay.clone(), move |stop| announcer.clone().run(stop));
         let reaper = supervise("reaper", stop.clone(), move |stop| reaper.clone().run(stop));
         let scheduler = self.scheduler.clone();
         let scheduler = supervise("scheduler", stop.clone(), move |stop| scheduler.clone().run(stop));
@@ -123,6 +131,7 @@ impl Orchestrator {
         let _ = scheduler.await;
         stop_relay.cancel();
         let _ = relay.await;
+        let _ = announcer.await;
         served
     }
 

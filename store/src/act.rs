@@ -52,7 +52,7 @@ impl Store {
         let row = self.carry_out(&tx, row, decision, by, now).await?;
         let workflow = with_all_steps(&tx, &row).await?;
         tx.commit().await?;
-        self.announce();
+        self.wake_relay();
         tracing::info!(workflow = %id, ?action, by, state = %workflow.state, "asked by a person");
         Ok(if asked { ActOutcome::Asked(workflow) } else { ActOutcome::Done(workflow) })
     }

@@ -72,7 +72,7 @@ impl Store {
         };
         let workflow = with_all_steps(&tx, &row).await?;
         tx.commit().await?;
-        self.announce();
+        self.wake_relay();
         tracing::info!(workflow = %id, approve, by, "decided by a person");
         Ok(Decided::Done(Box::new(workflow)))
     }

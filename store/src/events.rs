@@ -8,7 +8,7 @@ use crate::entity::{outbox, workflows};
 use crate::sql::statement;
 use crate::{NewEvent, Store, StoreError};
 
-/// Five columns each; SQLite takes 32,766 values in a statement.
+/// Six columns each; SQLite takes 32,766 values in a statement.
 const ROWS_PER_INSERT: usize = 1000;
 
 const INSERT_ON_POSTGRESQL: &str = "insert into outbox (id, workflow_id, lane, body, created_at) \
@@ -56,8 +56,9 @@ impl Store {
         });
         Ok(outbox::Model {
             id: event.id,
-            workflow_id: row.id,
-            lane: event.lane.to_string(),
+            workflow_id: Some(row.id),
+            lane: Some(event.lane.to_string()),
+            topic: None,
             body: event.body,
             created_at: now,
         })
@@ -66,7 +67,9 @@ impl Store {
 
 fn columns(events: Vec<outbox::Model>, now: DateTime<Utc>) -> [Value; 5] {
     let ids: Vec<_> = events.iter().map(|event| event.id).collect();
-    let workflows: Vec<_> = events.iter().map(|event| event.workflow_id).collect();
-    let (lanes, bodies): (Vec<_>, Vec<_>) = events.into_iter().map(|event| (event.lane, event.body)).unzip();
+    // An event has both; an array of ours holds no null.
+    let workflows: Vec<_> = events.iter().map(|event| event.workflow_id.unwrap_or_default()).collect();
+    let parts = events.into_iter().map(|event| (event.lane.unwrap_or_default(), event.body));
+    let (lanes, bodies): (Vec<_>, Vec<_>) = parts.unzip();
     [ids.into(), workflows.into(), lanes.into(), bodies.into(), now.into()]
 }

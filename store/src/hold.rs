@@ -85,7 +85,7 @@ impl Store {
         let woken = self.release_locks(&tx, &never_begun, now).await?;
         tx.commit().await?;
         if woken {
-            self.announce();
+            self.wake_relay();
         }
         Ok(())
     }

@@ -57,7 +57,7 @@ impl Store {
         let row = self.carry_out(&tx, row, decision, by, now).await?;
         let workflow = with_all_steps(&tx, &row).await?;
         tx.commit().await?;
-        self.announce();
+        self.wake_relay();
         tracing::info!(workflow = %id, step = index, by, "hosts were acknowledged by a person");
         Ok(Acked::Done(Box::new(workflow)))
     }

@@ -113,7 +113,7 @@ impl Store {
             let events = self.settle(&tx, entries, &held).await?;
             tx.commit().await?;
             if events {
-                self.announce();
+                self.wake_relay();
             }
             held
         };
@@ -148,7 +148,7 @@ impl Store {
         let events = self.settle(&tx, entries, &held).await?;
         tx.commit().await?;
         if events {
-            self.announce();
+            self.wake_relay();
         }
         Ok(held)
     }

@@ -14,6 +14,7 @@ pub mod error;
 pub mod model;
 
 mod act;
+mod announcements;
 mod approvals;
 mod calendars;
 mod connect;

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use domain::{
-    DirectoryName, FarmName, FarmSpec, Lane, Mode, Plan, Problem, Role, RotationItem, RotationVerdict,
-    StepRecord, TokenId, Wait, Workflow, WorkflowEvent, WorkflowId, WorkflowKind, WorkflowState,
+    Announcement, DirectoryName, FarmName, FarmSpec, Lane, Mode, Plan, Problem, Role, RotationItem,
+    RotationVerdict, StepRecord, TokenId, Wait, Workflow, WorkflowEvent, WorkflowId, WorkflowKind,
+    WorkflowState,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -64,10 +65,23 @@ pub struct OutboxRow {
     pub body: Vec<u8>,
 }
 
+/// What is announced to other systems, ready to be published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnnouncementRow {
+    /// Also the event's id.
+    pub id: uuid::Uuid,
+    /// The CloudEvents type, under which it is published.
+    pub topic: String,
+    pub body: Vec<u8>,
+}
+
 /// What the outbox needs to write an event in the same transaction as the change of state.
 /// The composition hands in one that makes CloudEvents (`messages`), which `store` does not know.
 pub trait EventWriter: Send + Sync + 'static {
     fn write(&self, event: &NewEvent) -> OutboxRow;
+
+    /// `None` where nothing is announced.
+    fn announce(&self, announcement: &Announcement, now: DateTime<Utc>) -> Option<AnnouncementRow>;
 }
 
 #[derive(Debug, Clone)]

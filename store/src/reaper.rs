@@ -119,7 +119,7 @@ impl Store {
         self.write_events(&tx, &queued, cause, now).await?;
         tx.commit().await?;
         if !queued.is_empty() {
-            self.announce();
+            self.wake_relay();
         }
         Ok(rows.iter().map(workflows::Model::id).collect())
     }

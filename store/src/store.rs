@@ -39,8 +39,10 @@ pub(crate) struct Inner {
     pools: Pools,
     pub events: Arc<dyn EventWriter>,
     written: Notify,
+    announced: Notify,
     /// On SQLite, where rows cannot be locked, one relay at a time.
     pub relaying: tokio::sync::Mutex<()>,
+    pub announcing: tokio::sync::Mutex<()>,
     schedules_changed: Notify,
     pub calendars: Mutex<KnownCalendars>,
     without_lock: Mutex<HashSet<WorkflowId>>,
@@ -60,9 +62,11 @@ impl Store {
             pools,
             events,
             written: Notify::new(),
+            announced: Notify::new(),
             schedules_changed: Notify::new(),
             calendars: Mutex::default(),
             relaying: tokio::sync::Mutex::new(()),
+            announcing: tokio::sync::Mutex::new(()),
             without_lock: Mutex::new(HashSet::new()),
         })))
     }
@@ -87,8 +91,20 @@ impl Store {
         self.0.written.notified().await;
     }
 
-    pub(crate) fn announce(&self) {
+    pub(crate) fn wake_relay(&self) {
         self.0.written.notify_one();
+    }
+
+    /// As [`Self::event_written`], for announcements.
+    pub async fn announcement_written(&self) {
+        self.0.announced.notified().await;
+    }
+
+    /// After the commit, where something was announced in it.
+    pub(crate) fn wake_announcer(&self, announced: bool) {
+        if announced {
+            self.0.announced.notify_one();
+        }
     }
 
     /// Returns once a schedule has been made or changed through this store since the last call.

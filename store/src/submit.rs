@@ -33,7 +33,7 @@ impl Store {
         }
         let rows = self.insert(&tx, std::slice::from_ref(&new)).await?;
         tx.commit().await?;
-        self.announce();
+        self.wake_relay();
         let row = rows.first().ok_or_else(|| StoreError::Statement("no row was made".into()))?;
         Ok(Submitted::New(Workflow::try_from(row)?))
     }
@@ -58,7 +58,7 @@ impl Store {
             self.insert(&tx, part).await?;
         }
         tx.commit().await?;
-        self.announce();
+        self.wake_relay();
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use domain::{
     Clock, DirectoryName, FarmName, FarmSpec, Lane, Mode, Rng, SystemRng, WaitReason, Workflow, WorkflowId,
     WorkflowKind, WorkflowState,
 };
-use messages::{Bus, MemoryBus};
+use messages::{Announcements, Bus, MemoryBus};
 use orchestrator::{EnvelopeWriter, Orchestrator, OrchestratorOptions, OutboxSignal, Settings};
 use secrecy::SecretString;
 use serde_json::json;
@@ -63,6 +63,8 @@ impl Drop for RunningWorker {
 pub struct World {
     pub store: Store,
     pub bus: Arc<dyn Bus>,
+    /// The same bus: what is announced.
+    pub announcements: Arc<dyn Announcements>,
     pub embedded: Arc<EmbeddedDirectory>,
     /// The time of every part, the embedded directory included; a real DC has its own.
     pub clock: Arc<AheadClock>,
@@ -108,7 +110,7 @@ impl World {
         let store =
             Store::connect(&options, Arc::new(EnvelopeWriter::new(rng.clone()))).await.expect("a store");
         store.migrate_up().await.expect("the schema");
-        let bus: Arc<dyn Bus> = Arc::new(MemoryBus::new());
+        let bus = Arc::new(MemoryBus::new());
         let faults = Faults::new();
         let embedded = EmbeddedDirectory::start(EmbeddedOptions {
             faults: Some(faults.clone()),
@@ -122,7 +124,8 @@ impl World {
         let signal = start_orchestrator(&store, &bus, &clock, &rng, &shutdown).await;
         Self {
             store,
-            bus,
+            bus: bus.clone(),
+            announcements: bus,
             embedded: Arc::new(embedded),
             clock: ahead,
             faults,
@@ -317,7 +320,7 @@ pub fn connect_to(embedded: &EmbeddedDirectory) -> Arc<dyn Directory> {
 
 async fn start_orchestrator(
     store: &Store,
-    bus: &Arc<dyn Bus>,
+    bus: &Arc<MemoryBus>,
     clock: &Arc<dyn Clock>,
     rng: &Arc<dyn Rng>,
     shutdown: &CancellationToken,
@@ -326,6 +329,7 @@ async fn start_orchestrator(
     let orchestrator = Orchestrator::new(OrchestratorOptions {
         store: store.clone(),
         bus: bus.clone(),
+        announcements: bus.clone(),
         clock: clock.clone(),
         rng: rng.clone(),
         prometheus: recorder.handle(),

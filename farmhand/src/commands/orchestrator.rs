@@ -30,6 +30,7 @@ pub async fn run(loaded: Loaded, name: String) -> Result<Exit, Failure> {
     let orchestrator = Orchestrator::new(OrchestratorOptions {
         store: store.clone(),
         bus: bus.clone(),
+        announcements: opened.announcements.clone(),
         clock: clock(),
         rng: rng(),
         prometheus,

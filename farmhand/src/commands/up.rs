@@ -45,6 +45,7 @@ pub async fn run(loaded: Loaded, name: String, output: Output) -> Result<Exit, F
     let orchestrator = Orchestrator::new(OrchestratorOptions {
         store: stores.store.clone(),
         bus: bus.clone(),
+        announcements: opened.announcements.clone(),
         clock: clock(),
         rng: rng(),
         prometheus,
@@ -90,8 +91,10 @@ fn wake_relay_for(urgent: &Store, relay: OutboxSignal) {
     let urgent = urgent.clone();
     tokio::spawn(async move {
         loop {
-            urgent.event_written().await;
-            relay.wake();
+            tokio::select! {
+                () = urgent.event_written() => relay.wake(),
+                () = urgent.announcement_written() => relay.wake_announcer(),
+            }
         }
     });
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use messages::memory::MemoryBus;
 use messages::rabbitmq::{RabbitMqBus, RabbitMqOptions};
-use messages::{Bus, Requests, Topology};
+use messages::{Announcements, Bus, Requests, Topology};
 use orchestrator::IntakeOptions;
 use secrecy::SecretString;
 
@@ -17,12 +17,13 @@ use crate::failure::Failure;
 pub struct Opened {
     pub bus: Arc<dyn Bus>,
     pub requests: Arc<dyn Requests>,
+    pub announcements: Arc<dyn Announcements>,
 }
 
 impl Opened {
-    fn of(bus: impl Bus + Requests) -> Self {
+    fn of(bus: impl Bus + Requests + Announcements) -> Self {
         let bus = Arc::new(bus);
-        Self { bus: bus.clone(), requests: bus }
+        Self { bus: bus.clone(), requests: bus.clone(), announcements: bus }
     }
 
     /// Who may ask for work over the broker; `None` where nobody may.

@@ -59,6 +59,7 @@ impl RabbitMqAdmin {
         self.delete_queue(&topology.dead_letters()).await?;
         self.delete_exchange(&topology.workflows_exchange()).await?;
         self.delete_exchange(&topology.requests_exchange()).await?;
+        self.delete_exchange(&topology.events_exchange()).await?;
         self.delete_exchange(&topology.dead_letters()).await
     }
 

@@ -27,9 +27,10 @@ use tracing::Span;
 use super::error::LinkError;
 use super::link::{Core, Link, Pauses, establish};
 use super::publisher::{Message, Publisher};
+use crate::announcements::{Heard, Listener};
 use crate::bus::{Consumer, Delivery, Origin, Settle};
 use crate::requests::{Asker, RequestConsumer, RequestDelivery};
-use crate::{BusError, Topology};
+use crate::{BusError, Topology, announcements};
 
 /// How long a subscription that brings nothing is trusted.
 const RENEWAL: Duration = Duration::from_secs(300);
@@ -136,6 +137,31 @@ impl RequestConsumer for RabbitMqConsumer {
 
     async fn cancel(&mut self) {
         self.cancel.cancel();
+    }
+}
+
+/// What is announced.
+pub(super) struct ReactionsListener {
+    inner: RabbitMqConsumer,
+}
+
+impl ReactionsListener {
+    pub fn new(inner: RabbitMqConsumer) -> Self {
+        Self { inner }
+    }
+}
+
+#[async_trait]
+impl Listener for ReactionsListener {
+    async fn next(&mut self) -> Option<Heard> {
+        let Taken { body, asker, redelivered, settle } = self.inner.take().await?;
+        let own = self.inner.core.settings.user();
+        let publisher = announcements::Publisher::of(asker.user_id, own);
+        Some(Heard::new(body, publisher, redelivered, settle))
+    }
+
+    async fn cancel(&mut self) {
+        self.inner.cancel.cancel();
     }
 }
 
@@ -324,7 +350,7 @@ impl ConsumerTask {
         };
         let asker = match self.origin {
             Origin::Lane(_) => Asker::default(),
-            Origin::Intake => asker(&delivery.properties),
+            Origin::Intake | Origin::Reactions => asker(&delivery.properties),
         };
         Arrived {
             body: delivery.data,
@@ -353,6 +379,9 @@ async fn open(
     prefetch: u16,
 ) -> Result<(Link, lapin::Consumer), LinkError> {
     let link = Link::open(&core, &role).await?;
+    if origin == Origin::Reactions {
+        core.declare_reactions(&link.channel).await?;
+    }
     let queue = core.settings.topology.queue_of(origin);
     link.channel.basic_qos(prefetch, BasicQosOptions::default()).await.map_err(LinkError::opening)?;
     let arguments = FieldTable::default();

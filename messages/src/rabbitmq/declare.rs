@@ -30,7 +30,15 @@ pub(super) async fn topology(channel: &Channel, topology: &Topology) -> lapin::R
     let (requests, intake) = (topology.requests_exchange(), topology.intake());
     declare_exchange(channel, &requests, ExchangeKind::Topic).await?;
     declare_queue(channel, &intake, lane_arguments(&dead)).await?;
-    bind(channel, &intake, &requests, EVERY_KEY).await
+    bind(channel, &intake, &requests, EVERY_KEY).await?;
+    declare_exchange(channel, &topology.events_exchange(), ExchangeKind::Topic).await
+}
+
+/// The queue of our own listeners, made by the first of them: see [`Topology::reactions`].
+pub(super) async fn reactions(channel: &Channel, topology: &Topology) -> lapin::Result<()> {
+    let queue = topology.reactions();
+    declare_queue(channel, &queue, lane_arguments(&topology.dead_letters())).await?;
+    bind(channel, &queue, &topology.events_exchange(), EVERY_KEY).await
 }
 
 async fn declare_exchange(channel: &Channel, name: &str, kind: ExchangeKind) -> lapin::Result<()> {

@@ -7,6 +7,10 @@ use tokio::sync::watch;
 
 use crate::BusHealth;
 
+/// The connection that announces. What others are told is no reason to take no work: it is looked
+/// after, and does not count.
+pub(super) const ANNOUNCER: &str = "announce";
+
 pub(super) struct HealthBoard {
     /// What is wrong with each connection, by its name; `None` for a good one.
     links: Mutex<BTreeMap<String, Option<String>>>,
@@ -42,10 +46,11 @@ impl HealthBoard {
     fn change<T>(&self, change: impl FnOnce(&mut BTreeMap<String, Option<String>>) -> T) -> T {
         let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
         let result = change(&mut links);
-        let worst = links.iter().find_map(|(link, problem)| Some((link, problem.as_ref()?)));
+        let counts = links.iter().filter(|(link, _)| *link != ANNOUNCER);
+        let worst = counts.clone().find_map(|(link, problem)| Some((link, problem.as_ref()?)));
         let health = match worst {
             Some((link, problem)) => BusHealth::Down(format!("{link}: {problem}")),
-            None if links.is_empty() => BusHealth::Down("the bus is shut down".to_owned()),
+            None if counts.count() == 0 => BusHealth::Down("the bus is shut down".to_owned()),
             None => BusHealth::Connected,
         };
         self.health.send_if_modified(|current| {
@@ -72,6 +77,8 @@ mod tests {
         board.down("urgent", "gone");
         assert_eq!(*health.borrow(), BusHealth::Down("urgent: gone".to_owned()));
         board.forget("urgent");
+        assert_eq!(*health.borrow(), BusHealth::Connected);
+        board.down(ANNOUNCER, "ACCESS_REFUSED");
         assert_eq!(*health.borrow(), BusHealth::Connected);
         board.forget("publish");
         assert_eq!(*health.borrow(), BusHealth::Down("the bus is shut down".to_owned()));

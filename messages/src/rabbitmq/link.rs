@@ -78,6 +78,12 @@ impl Core {
         let _one_at_a_time = self.declaring.lock().await;
         declare::topology(channel, &self.settings.topology).await.map_err(LinkError::opening)
     }
+
+    /// Declares what a listener needs besides.
+    pub async fn declare_reactions(&self, channel: &Channel) -> Result<(), LinkError> {
+        let _one_at_a_time = self.declaring.lock().await;
+        declare::reactions(channel, &self.settings.topology).await.map_err(LinkError::opening)
+    }
 }
 
 /// A working connection.

@@ -8,6 +8,7 @@
 //!   ever ([`link`]). lapin's own recovery is not used: it replays what it remembers and gives
 //!   up after some attempts, while we declare the whole topology at every connect, which also
 //!   heals a broker that came back empty.
+//! * Announcements go over a connection of their own, for as long as there are any.
 //! * RabbitMQ 3.10 or newer is needed (at-least-once dead lettering of quorum queues).
 
 mod admin;
@@ -23,7 +24,7 @@ mod publisher;
 mod reply;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -31,6 +32,7 @@ use domain::Lane;
 use tokio::sync::watch;
 use tracing::Instrument;
 
+use crate::announcements::{Announcements, Listener};
 use crate::bus::{Bus, BusError, BusHealth, Consumer, DeadLetter, Origin};
 use crate::requests::{Reply, RequestConsumer, Requests};
 pub use admin::RabbitMqAdmin;
@@ -46,6 +48,9 @@ const CLOSE_GRACE: Duration = Duration::from_secs(3);
 pub struct RabbitMqBus {
     core: Arc<Core>,
     publisher: Publisher,
+    /// Made when something is first announced. A user without the right to announce loses the
+    /// channel each time, and the events of workflows must not go with it.
+    announcer: OnceLock<Publisher>,
 }
 
 impl RabbitMqBus {
@@ -56,8 +61,8 @@ impl RabbitMqBus {
     /// Only for options that can never work: the URL, the CA file, the names.
     pub fn start(options: &RabbitMqOptions) -> Result<Self, RabbitMqOptionsError> {
         let core = Arc::new(Core::new(options.settings()?));
-        let publisher = Publisher::start(&core);
-        Ok(Self { core, publisher })
+        let publisher = Publisher::start(&core, publisher::ROLE);
+        Ok(Self { core, publisher, announcer: OnceLock::new() })
     }
 }
 
@@ -137,5 +142,32 @@ impl Requests for RabbitMqBus {
 
     fn takes_replies(&self, queue: &str, user_id: &str) -> bool {
         self.core.settings.topology.takes_replies(queue, user_id)
+    }
+}
+
+#[async_trait]
+impl Announcements for RabbitMqBus {
+    async fn announce(&self, event_type: &str, event_id: &str, body: &[u8]) -> Result<(), BusError> {
+        self.core.ensure_open()?;
+        let span = tracing::debug_span!("amqp.announce", event_type, event_id);
+        let started = Instant::now();
+        let announcer = self.announcer.get_or_init(|| Publisher::start(&self.core, health::ANNOUNCER));
+        let message = Message::announcement(&self.core.settings, event_type, event_id, body);
+        let published = announcer.publish(message).instrument(span).await;
+        let outcome = if published.is_ok() { "confirmed" } else { "failed" };
+        metrics::histogram!("farmhand_bus_publish_seconds", "lane" => "events", "outcome" => outcome)
+            .record(started.elapsed());
+        published
+    }
+
+    async fn listen(&self, prefetch: u16) -> Result<Box<dyn Listener>, BusError> {
+        self.core.ensure_open()?;
+        let consumer = consumer::start(&self.core, &self.publisher, Origin::Reactions, prefetch.max(1));
+        Ok(Box::new(consumer::ReactionsListener::new(consumer)))
+    }
+
+    async fn reactions_waiting(&self) -> Result<u64, BusError> {
+        self.core.ensure_open()?;
+        dead::depth(&self.core, &self.publisher, Origin::Reactions).await
     }
 }

@@ -112,6 +112,13 @@ pub(super) struct Settings {
     pub refused_backoff: Duration,
 }
 
+impl Settings {
+    /// Who we are on the broker.
+    pub fn user(&self) -> &str {
+        &self.uri.authority.userinfo.username
+    }
+}
+
 fn parse_url(text: &str) -> Result<AMQPUri, RabbitMqOptionsError> {
     let wrong = |problem: &str| RabbitMqOptionsError::Url(problem.to_owned());
     let url = url::Url::parse(text).map_err(|error| wrong(&error.to_string()))?;

@@ -23,6 +23,7 @@ use domain::Lane;
 
 use super::error::LinkError;
 use super::link::{Core, Link, Pauses, establish};
+use super::options::Settings;
 use crate::bus::Origin;
 use crate::envelope::{self, CONTENT_TYPE};
 use crate::topology::{DEAD_LETTER_ORIGIN, DEAD_LETTER_REASON};
@@ -33,8 +34,8 @@ const WINDOW: usize = 2_048;
 /// Commands taken from the queue at once.
 const BATCH: usize = 128;
 pub(super) const PERSISTENT: u8 = 2;
-/// The name of the publishing connection.
-const ROLE: &str = "publish";
+/// The name of the connection that publishes work.
+pub(super) const ROLE: &str = "publish";
 
 /// Something to publish.
 pub(super) struct Message {
@@ -42,20 +43,34 @@ pub(super) struct Message {
     routing_key: String,
     id: ShortString,
     headers: FieldTable,
+    /// Comes back where no queue takes it.
+    mandatory: bool,
+    /// Who says it; the broker checks it.
+    user: Option<ShortString>,
     body: Vec<u8>,
 }
 
 impl Message {
     pub fn event(topology: &Topology, lane: Lane, event_id: &str, body: &[u8]) -> Self {
-        let mut headers = FieldTable::default();
-        if let Some(trace) = envelope::traceparent_of(body) {
-            headers.insert("traceparent".into(), text(&trace));
-        }
         Self {
             exchange: topology.workflows_exchange(),
             routing_key: topology.routing_key(lane),
             id: ShortString::try_new(event_id).unwrap_or_default(),
-            headers,
+            headers: trace_headers(body),
+            mandatory: true,
+            user: None,
+            body: body.to_vec(),
+        }
+    }
+
+    pub fn announcement(settings: &Settings, event_type: &str, event_id: &str, body: &[u8]) -> Self {
+        Self {
+            exchange: settings.topology.events_exchange(),
+            routing_key: event_type.to_owned(),
+            id: ShortString::try_new(event_id).unwrap_or_default(),
+            headers: trace_headers(body),
+            mandatory: false,
+            user: ShortString::try_new(settings.user()).ok().filter(|user| !user.as_str().is_empty()),
             body: body.to_vec(),
         }
     }
@@ -75,9 +90,19 @@ impl Message {
             routing_key: String::new(),
             id: id.unwrap_or_default(),
             headers,
+            mandatory: true,
+            user: None,
             body: body.to_vec(),
         }
     }
+}
+
+fn trace_headers(body: &[u8]) -> FieldTable {
+    let mut headers = FieldTable::default();
+    if let Some(trace) = envelope::traceparent_of(body) {
+        headers.insert("traceparent".into(), text(&trace));
+    }
+    headers
 }
 
 fn text(value: &str) -> AMQPValue {
@@ -113,9 +138,10 @@ pub(super) struct Publisher {
 }
 
 impl Publisher {
-    pub fn start(core: &Arc<Core>) -> Self {
+    /// A connection of its own under that name.
+    pub fn start(core: &Arc<Core>, role: &'static str) -> Self {
         let (commands, queue) = mpsc::channel(WINDOW);
-        core.tasks.spawn(run(core.clone(), queue));
+        core.tasks.spawn(run(core.clone(), role, queue));
         Self { core: core.clone(), commands }
     }
 
@@ -150,19 +176,19 @@ impl Publisher {
     }
 }
 
-async fn run(core: Arc<Core>, mut queue: mpsc::Receiver<Command>) {
+async fn run(core: Arc<Core>, role: &'static str, mut queue: mpsc::Receiver<Command>) {
     let mut pauses = Pauses::new(&core.settings);
     let mut connected_before = false;
-    while let Some(link) = connect(&core, &mut queue, &mut pauses).await {
+    while let Some(link) = connect(&core, role, &mut queue, &mut pauses).await {
         if connected_before {
-            metrics::counter!("farmhand_bus_reconnects_total", "link" => ROLE).increment(1);
+            metrics::counter!("farmhand_bus_reconnects_total", "link" => role).increment(1);
         }
         connected_before = true;
-        let mut channel = PublishChannel::new(core.clone(), link);
+        let mut channel = PublishChannel::new(core.clone(), role, link);
         match channel.serve(&mut queue).await {
             Some(error) => {
                 pauses.lost(channel.link.was_stable());
-                core.board.down(ROLE, error.text());
+                core.board.down(role, error.text());
             }
             None => {
                 channel.link.close().await;
@@ -170,15 +196,20 @@ async fn run(core: Arc<Core>, mut queue: mpsc::Receiver<Command>) {
             }
         }
     }
-    core.board.forget(ROLE);
+    core.board.forget(role);
 }
 
 /// Connects; meanwhile answers callers, once it is known that this will take a while. `None`
 /// when the bus closes.
-async fn connect(core: &Arc<Core>, queue: &mut mpsc::Receiver<Command>, pauses: &mut Pauses) -> Option<Link> {
+async fn connect(
+    core: &Arc<Core>,
+    role: &'static str,
+    queue: &mut mpsc::Receiver<Command>,
+    pauses: &mut Pauses,
+) -> Option<Link> {
     let verdict = watch::Sender::new(None);
     let mut heard = verdict.subscribe();
-    let establishing = establish(core, ROLE, pauses, &verdict, || open(core.clone()).boxed());
+    let establishing = establish(core, role, pauses, &verdict, || open(core.clone(), role).boxed());
     tokio::pin!(establishing);
     loop {
         let failing: Option<LinkError> = heard.borrow_and_update().clone();
@@ -195,8 +226,8 @@ async fn connect(core: &Arc<Core>, queue: &mut mpsc::Receiver<Command>, pauses: 
     }
 }
 
-async fn open(core: Arc<Core>) -> Result<Link, LinkError> {
-    let link = Link::open(&core, ROLE).await?;
+async fn open(core: Arc<Core>, role: &'static str) -> Result<Link, LinkError> {
+    let link = Link::open(&core, role).await?;
     link.channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(LinkError::opening)?;
     Ok(link)
 }
@@ -209,6 +240,7 @@ struct Answered {
 
 struct PublishChannel {
     core: Arc<Core>,
+    role: &'static str,
     link: Link,
     under_way: FuturesUnordered<BoxFuture<'static, Answered>>,
     /// Messages that came back, by id, whose own confirm has not been seen yet.
@@ -216,8 +248,8 @@ struct PublishChannel {
 }
 
 impl PublishChannel {
-    fn new(core: Arc<Core>, link: Link) -> Self {
-        Self { core, link, under_way: FuturesUnordered::new(), returned: HashMap::new() }
+    fn new(core: Arc<Core>, role: &'static str, link: Link) -> Self {
+        Self { core, role, link, under_way: FuturesUnordered::new(), returned: HashMap::new() }
     }
 
     /// Publishes until the connection is lost (the error) or the bus closes (`None`).
@@ -239,7 +271,7 @@ impl PublishChannel {
                     closed = taken == 0;
                     commands.drain(..).for_each(|command| self.begin(command));
                 }
-                error = self.link.lost(&self.core, ROLE) => return Some(error),
+                error = self.link.lost(&self.core, self.role) => return Some(error),
                 // What is queued is still published, nothing new is taken.
                 () = self.core.closing.cancelled(), if !queue.is_closed() => queue.close(),
             }
@@ -301,13 +333,16 @@ impl PublishChannel {
 
 async fn publish(channel: Channel, publishing: Publishing) -> Answered {
     let message = &publishing.message;
-    let properties = BasicProperties::default()
+    let mut properties = BasicProperties::default()
         .with_content_type(CONTENT_TYPE.into())
         .with_delivery_mode(PERSISTENT)
         .with_message_id(message.id.clone())
         .with_app_id("farmhand".into())
         .with_headers(message.headers.clone());
-    let options = BasicPublishOptions { mandatory: true, immediate: false };
+    if let Some(user) = &message.user {
+        properties = properties.with_user_id(user.clone());
+    }
+    let options = BasicPublishOptions { mandatory: message.mandatory, immediate: false };
     let (exchange, key) = (message.exchange.as_str().into(), message.routing_key.as_str().into());
     let sent = channel.basic_publish(exchange, key, options, &message.body, properties).await;
     let answer = match sent {

@@ -52,11 +52,21 @@ async fn refresh_database(api: &Api) -> Result<(), StoreError> {
     let age = depth.oldest.map_or(0.0, |oldest| (api.clock.now() - oldest).as_seconds_f64().max(0.0));
     metrics::gauge!("farmhand_outbox_depth").set(depth.rows as f64);
     metrics::gauge!("farmhand_outbox_oldest_seconds").set(age);
+    report_announcements(api).await?;
     refresh_schedules(api).await?;
     let counts = api.store.count_by_state().await?;
     report_workflows(api, &counts);
     report_gmsas(api, &api.store.count_by_verdict().await?);
     report_quarantine(api).await
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float; counts stay far below 2^53")]
+async fn report_announcements(api: &Api) -> Result<(), StoreError> {
+    let waiting = api.store.announcements_depth().await?;
+    let age = waiting.oldest.map_or(0.0, |oldest| (api.clock.now() - oldest).as_seconds_f64().max(0.0));
+    metrics::gauge!("farmhand_announcements_waiting").set(waiting.rows as f64);
+    metrics::gauge!("farmhand_announcements_oldest_seconds").set(age);
+    Ok(())
 }
 
 /// Of every configured directory, also where there is none.

@@ -79,9 +79,11 @@ async fn connect(folder: &tempfile::TempDir) -> Store {
 
 /// Options as tests want them: nothing happens by itself but what a test asks for.
 pub(crate) fn options(store: Store, clock: Arc<ManualClock>) -> OrchestratorOptions {
+    let bus = Arc::new(MemoryBus::new());
     OrchestratorOptions {
         store,
-        bus: Arc::new(MemoryBus::new()),
+        bus: bus.clone(),
+        announcements: bus,
         clock,
         rng: Arc::new(SystemRng),
         prometheus: PrometheusBuilder::new().build_recorder().handle(),

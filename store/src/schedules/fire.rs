@@ -185,7 +185,7 @@ impl Store {
         }
         tx.commit().await?;
         if !new.is_empty() {
-            self.announce();
+            self.wake_relay();
         }
         Ok(Recorded { schedules, fires: recorded })
     }

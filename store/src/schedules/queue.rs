@@ -115,7 +115,7 @@ impl Store {
         }
         tx.commit().await?;
         if !new.is_empty() {
-            self.announce();
+            self.wake_relay();
         }
         Ok(recorded)
     }

@@ -43,7 +43,7 @@ pub const HOSTS: [&str; 3] = ["Host1", "Host2", "Host3"];
 
 pub struct Ours {
     store: Store,
-    bus: Arc<dyn Bus>,
+    bus: Arc<RabbitMqBus>,
     directory: Arc<Recording>,
     finished: Arc<Finished>,
     stop_worker: CancellationToken,
@@ -91,6 +91,7 @@ impl Ours {
         let orchestrator = Orchestrator::new(OrchestratorOptions {
             store: self.store.clone(),
             bus: self.bus.clone(),
+            announcements: self.bus.clone(),
             clock: clock(),
             rng: rng(),
             prometheus: meters.0.clone(),
@@ -246,7 +247,7 @@ pub fn rng() -> Arc<dyn Rng> {
     Arc::new(SystemRng)
 }
 
-pub async fn open_bus(topology: &TestTopology) -> Result<Arc<dyn Bus>> {
+pub async fn open_bus(topology: &TestTopology) -> Result<Arc<RabbitMqBus>> {
     let mut options = RabbitMqOptions::new(SecretString::from(topology.url.clone()));
     options.topology = topology.topology();
     let bus = RabbitMqBus::start(&options)?;

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use domain::{
-    Cause, DirectoryName, FarmManifest, FarmName, FarmSpec, Lane, Mode, Problem, StepOutcome, StepRecord,
-    StepState, SystemRng, Wait, WaitReason, Workflow, WorkflowEvent, WorkflowId, WorkflowKind, WorkflowState,
-    Write,
+    Announcement, Cause, DirectoryName, FarmManifest, FarmName, FarmSpec, Lane, Mode, Problem, StepOutcome,
+    StepRecord, StepState, SystemRng, Wait, WaitReason, Workflow, WorkflowEvent, WorkflowId, WorkflowKind,
+    WorkflowState, Write,
 };
 use serde_json::json;
 use store::{
-    Claim, Claimed, Committed, EventWriter, Finish, JournalEntry, Lessee, NewEvent, NewWorkflow, OutboxRow,
-    Store, StoreOptions, WorkflowChange,
+    AnnouncementRow, Claim, Claimed, Committed, EventWriter, Finish, JournalEntry, Lessee, NewEvent,
+    NewWorkflow, OutboxRow, Store, StoreOptions, WorkflowChange,
 };
 use tests::database::{SqliteDatabase, query};
 
@@ -79,6 +79,16 @@ impl EventWriter for ShortEvents {
             lane: event.lane,
             body: body.to_string().into_bytes(),
         }
+    }
+
+    fn announce(&self, announcement: &Announcement, now: DateTime<Utc>) -> Option<AnnouncementRow> {
+        let Announcement { kind, subject, data, traceparent } = announcement;
+        let body = json!({ "subject": subject, "data": data, "traceparent": traceparent });
+        Some(AnnouncementRow {
+            id: domain::ids::uuid_v7(now, &SystemRng),
+            topic: kind.event_type(),
+            body: body.to_string().into_bytes(),
+        })
     }
 }
 

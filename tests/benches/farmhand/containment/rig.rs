@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use directory::{Directories, Directory, LdapDirectory, LdapOptions};
 use domain::containment::Containment;
 use domain::{Lane, SystemClock, SystemRng, Workflow, WorkflowId, WorkflowKind, WorkflowState};
-use messages::Bus;
+use messages::{Bus, RabbitMqBus};
 use orchestrator::{EnvelopeWriter, Orchestrator, OrchestratorOptions, Settings};
 use secrecy::SecretString;
 use serde_json::json;
@@ -46,7 +46,7 @@ pub struct Rig {
     /// The orchestrator's.
     pub store: Store,
     stores: [Store; 2],
-    bus: Arc<dyn Bus>,
+    bus: Arc<RabbitMqBus>,
     watched: Arc<Watched>,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -86,6 +86,7 @@ impl Rig {
         let orchestrator = Orchestrator::new(OrchestratorOptions {
             store: self.store.clone(),
             bus: self.bus.clone(),
+            announcements: self.bus.clone(),
             clock: clock(),
             rng: rng(),
             prometheus: meters.0.clone(),
