@@ -43,8 +43,8 @@ pub use error::{ErrorCode, Problem, Violation};
 pub use farm::{FarmManifest, FarmSpec, MembershipMode};
 pub use host::{HostAction, HostActionKind, HostAdapter, HostTask, HostTaskState, HostWork, MemberHost};
 pub use ids::{
-    CalendarName, DeliveryId, DirectoryName, FarmName, RuleId, RuleName, ScheduleId, ScheduleName, TokenId, WebhookId,
-    WebhookName, WorkflowId,
+    CalendarName, DeliveryId, DirectoryName, FarmName, RuleId, RuleName, ScheduleId, ScheduleName, TokenId,
+    WebhookId, WebhookName, WorkflowId,
 };
 pub use interval::ManagedPasswordInterval;
 pub use name::{AccountName, GroupName, PrincipalRef};

@@ -92,9 +92,11 @@ impl WebhookSpec {
     pub fn wants(&self, event_type: &str) -> bool {
         let Way::Out { events, .. } = &self.way else { return false };
         let received = event_type == AnnouncementKind::WebhookReceived.event_type();
-        events.iter().any(|pattern| {
-            if received { pattern.names(event_type) } else { pattern.matches(event_type) }
-        })
+        events.iter().any(
+            |pattern| {
+                if received { pattern.names(event_type) } else { pattern.matches(event_type) }
+            },
+        )
     }
 }
 
@@ -127,7 +129,8 @@ impl WebhookManifest {
             let secret = secret.expose_secret();
             let visible = secret.bytes().all(|byte| byte.is_ascii_graphic());
             if !(MIN_SECRET..=MAX_SECRET).contains(&secret.len()) || !visible {
-                let message = format!("{MIN_SECRET} to {MAX_SECRET} visible ASCII characters; left out, one is made");
+                let message =
+                    format!("{MIN_SECRET} to {MAX_SECRET} visible ASCII characters; left out, one is made");
                 found.add("secret", "form", message);
             }
         }
@@ -185,14 +188,18 @@ mod tests {
     }
 
     fn out(events: &[&str]) -> WebhookSpec {
-        validate(json!({"name": "siem", "direction": "out", "url": "https://siem/", "events": events})).expect("valid")
+        validate(json!({"name": "siem", "direction": "out", "url": "https://siem/", "events": events}))
+            .expect("valid")
     }
 
     #[test]
     fn every_broken_rule_is_named_at_once() {
         for (document, expected) in [
             (json!({}), vec!["name", "direction"]),
-            (json!({"name": "a", "direction": "in", "auth": "x", "url": "u", "events": ["*"]}), vec!["url", "events", "auth"]),
+            (
+                json!({"name": "a", "direction": "in", "auth": "x", "url": "u", "events": ["*"]}),
+                vec!["url", "events", "auth"],
+            ),
             (json!({"name": "a", "direction": "out", "auth": "hmac"}), vec!["auth", "events", "url"]),
             (json!({"name": "a", "direction": "in", "secret": "short"}), vec!["secret"]),
             (json!({"name": "a", "direction": "out", "url": "u", "events": ["a*b"]}), vec!["events[0]"]),
@@ -205,7 +212,9 @@ mod tests {
 
     #[test]
     fn a_webhook_survives_its_way_through_the_database() {
-        for spec in [out(&["farmhand.event.*"]), validate(json!({"name": "cmdb", "direction": "in"})).expect("valid")] {
+        for spec in
+            [out(&["farmhand.event.*"]), validate(json!({"name": "cmdb", "direction": "in"})).expect("valid")]
+        {
             let stored = serde_json::to_value(&spec).expect("serialises");
             assert_eq!(serde_json::from_value::<WebhookSpec>(stored).expect("the same"), spec);
         }
@@ -227,7 +236,8 @@ mod tests {
     #[test]
     fn a_secret_does_not_print() {
         let manifest: WebhookManifest =
-            serde_json::from_value(json!({"name": "a", "secret": "hunter2hunter2hunter2"})).expect("well formed");
+            serde_json::from_value(json!({"name": "a", "secret": "hunter2hunter2hunter2"}))
+                .expect("well formed");
         assert!(!format!("{manifest:?}").contains("hunter2"));
     }
 }

@@ -59,6 +59,20 @@ impl Store {
         Ok(true)
     }
 
+    /// One, and what its event is called; `None` where nothing is announced.
+    pub(crate) async fn announce_one(
+        &self,
+        db: &impl ConnectionTrait,
+        announcement: &Announcement,
+        now: DateTime<Utc>,
+    ) -> Result<Option<uuid::Uuid>, StoreError> {
+        let Some(row) = self.announcement_row(announcement, now)? else { return Ok(None) };
+        let id = row.id;
+        let row = model(row, now).into_active_model().reset_all();
+        outbox::Entity::insert(row).exec_without_returning(db).await?;
+        Ok(Some(id))
+    }
+
     /// Forgets announcements from before that time that are still unpublished. How many.
     #[instrument(name = "db.announcements.give_up", skip_all)]
     pub async fn give_up_announcements(&self, before: DateTime<Utc>) -> Result<u64, StoreError> {

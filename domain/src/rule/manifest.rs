@@ -110,7 +110,8 @@ impl TriggerManifest {
             let message = format!("at most {MAX_PUBLISHERS} users, these are {}", self.publishers.len());
             found.add("on.publishers", "length", message);
         }
-        if let Some(at) = self.publishers.iter().position(|name| name.trim().is_empty() || name.contains('*')) {
+        if let Some(at) = self.publishers.iter().position(|name| name.trim().is_empty() || name.contains('*'))
+        {
             found.add(&format!("on.publishers[{at}]"), "form", "names one user of the broker");
         }
         let types = self.types.iter().take(MAX_TYPES).enumerate();

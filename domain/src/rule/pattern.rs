@@ -77,7 +77,11 @@ mod tests {
             ("com.example.x", "com.example.x", true),
             ("com.example.x", "com.example.X", false),
         ] {
-            assert_eq!(TextPattern::parse(pattern).expect("valid").matches(text), matches, "{pattern} {text}");
+            assert_eq!(
+                TextPattern::parse(pattern).expect("valid").matches(text),
+                matches,
+                "{pattern} {text}"
+            );
         }
         for bad in ["", "*x", "a*b", "a b", "a\n", &"x".repeat(257)] {
             assert!(TextPattern::parse(bad).is_err(), "{bad}");

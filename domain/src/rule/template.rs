@@ -7,7 +7,7 @@
 use std::fmt;
 use std::sync::LazyLock;
 
-use minijinja::value::Value as Evaluated;
+use minijinja::value::{Serde, Value as Evaluated};
 use minijinja::{Environment, Error, ErrorKind, Expression, UndefinedBehavior};
 use serde_json::Value;
 
@@ -66,7 +66,11 @@ pub struct TemplateError {
 
 impl fmt::Display for TemplateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.place.is_empty() { f.write_str(&self.message) } else { write!(f, "{}: {}", self.place, self.message) }
+        if self.place.is_empty() {
+            f.write_str(&self.message)
+        } else {
+            write!(f, "{}: {}", self.place, self.message)
+        }
     }
 }
 
@@ -92,7 +96,9 @@ impl From<Error> for TemplateError {
         };
         let line = error.line().unwrap_or(1);
         let place = match error.range() {
-            Some(range) => format!("line {line}, bytes {} to {}", range.start + 1, range.end.max(range.start + 1)),
+            Some(range) => {
+                format!("line {line}, bytes {} to {}", range.start + 1, range.end.max(range.start + 1))
+            }
             None => format!("line {line}"),
         };
         Self::new(format!("{what} ({place})"))
@@ -110,7 +116,8 @@ impl fmt::Debug for Condition {
 
 impl Condition {
     pub fn compile(source: &str) -> Result<Self, TemplateError> {
-        let checked = length(source).and_then(|()| Ok(ENVIRONMENT.compile_expression_owned(source.to_owned())?));
+        let checked =
+            length(source).and_then(|()| Ok(ENVIRONMENT.compile_expression_owned(source.to_owned())?));
         checked.map(Self).map_err(|error| error.at("when"))
     }
 
@@ -118,7 +125,8 @@ impl Condition {
     pub fn holds(&self, event: &RuleEvent) -> Result<bool, TemplateError> {
         let value = self.0.eval(context(event)).map_err(|error| TemplateError::from(error).at("when"))?;
         bool::try_from(value.clone()).map_err(|_| {
-            let message = format!("a condition gives true or false, this gives something of type {}", value.kind());
+            let message =
+                format!("a condition gives true or false, this gives something of type {}", value.kind());
             TemplateError::new(message).at("when")
         })
     }
@@ -133,7 +141,7 @@ fn length(source: &str) -> Result<(), TemplateError> {
 }
 
 fn context(event: &RuleEvent) -> Evaluated {
-    minijinja::context! { event => Evaluated::from_serialize(event) }
+    minijinja::context! { event => Evaluated::from(Serde(event)) }
 }
 
 /// Whether a text is more than itself.

@@ -55,8 +55,19 @@ fn every_broken_rule_is_named_at_once_with_its_position() {
     assert_eq!(
         fields,
         [
-            "name", "on.types", "on.publishers[0]", "on.source", "when", "do.kind", "do.input.hosts[1]",
-            "do.target.farm", "do.reason", "dedupe.key", "dedupe.within", "rate.most", "rate.per"
+            "name",
+            "on.types",
+            "on.publishers[0]",
+            "on.source",
+            "when",
+            "do.kind",
+            "do.input.hosts[1]",
+            "do.target.farm",
+            "do.reason",
+            "dedupe.key",
+            "dedupe.within",
+            "rate.most",
+            "rate.per"
         ],
         "{problem}"
     );
@@ -99,7 +110,11 @@ fn a_condition_is_true_or_false_and_nothing_else() {
         ("event.data.missing is defined", false),
         ("'a' in event.data.tags", true),
     ] {
-        assert_eq!(holds(when, json!({"name": "web-1", "severity": 8, "tags": ["a"]})), Ok(expected), "{when}");
+        assert_eq!(
+            holds(when, json!({"name": "web-1", "severity": 8, "tags": ["a"]})),
+            Ok(expected),
+            "{when}"
+        );
     }
     for when in ["event.data.name", "event.data.missing", "event.data.a.b == 1", "1"] {
         let error = holds(when, json!({"name": "x"})).expect_err(when);
@@ -116,7 +131,10 @@ fn what_never_ends_or_grows_without_end_is_stopped() {
         let error = condition.holds(&event(json!({}))).expect_err(when);
         assert!(error.message.contains("too"), "{error}");
     }
-    let action = Action { reason: Some("{% for a in range(90000) %}{{ a }}{% endfor %}".to_owned()), ..action(json!({})) };
+    let action = Action {
+        reason: Some("{% for a in range(90000) %}{{ a }}{% endfor %}".to_owned()),
+        ..action(json!({}))
+    };
     let error = action.fill(&event(json!({}))).expect_err("too much");
     assert_eq!(error.place, "do.reason", "{error}");
 }

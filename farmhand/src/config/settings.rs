@@ -15,6 +15,7 @@ use super::intake::Intake;
 use super::lifecycle::Lifecycle;
 use super::log::Log;
 use super::quarantine::Quarantine;
+use super::reactions::Reactions;
 use super::rotation::Rotation;
 use super::scheduler::Scheduler;
 use super::server::Server;
@@ -38,6 +39,7 @@ pub struct Settings {
     pub lifecycle: Lifecycle,
     pub rotation: Rotation,
     pub scheduler: Scheduler,
+    pub reactions: Reactions,
     pub quarantine: Quarantine,
     pub client: Client,
     pub log: Log,
@@ -68,6 +70,7 @@ impl Settings {
         self.lifecycle.validate(&mut findings);
         self.rotation.validate(&mut findings);
         self.scheduler.validate(&mut findings);
+        self.reactions.validate(&mut findings);
         self.quarantine.validate(&mut findings);
         self.client.validate(&mut findings);
         self.log.validate(&mut findings);
