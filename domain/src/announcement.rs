@@ -1,8 +1,11 @@
 //! What Farmhand announces to other systems: one list, and what an announcement is made of.
 
+mod kinds;
+
 use serde_json::{Map, Value};
 
 use crate::workflow::text_enum;
+pub use kinds::{Ending, ExposureEnd, LetIn, QuarantinedHost, needs_operator};
 
 text_enum! {
     /// Everything that Farmhand announces.

@@ -34,6 +34,13 @@ text_enum! {
     }
 }
 
+impl RotationVerdict {
+    /// All is as it should be, and nobody has to look.
+    pub fn is_harmless(self) -> bool {
+        matches!(self, Self::Current | Self::Rolling | Self::Due)
+    }
+}
+
 text_enum! {
     /// What is wrong with an account, or worth knowing, beside the verdict.
     FindingCode, "finding" {

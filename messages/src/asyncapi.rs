@@ -1,5 +1,7 @@
 //! The AsyncAPI 3.0 description of everything that goes over the broker.
 
+mod events;
+
 use domain::{Cause, Lane};
 use serde_json::{Map, Value, json};
 
@@ -23,13 +25,15 @@ pub fn asyncapi(topology: &Topology) -> Value {
     channels.insert("requests".to_owned(), requests_channel(topology));
     channels.insert("replies".to_owned(), replies_channel(topology));
     operations.insert("take-request".to_owned(), take_request());
+    channels.insert("events".to_owned(), events::channel(topology));
+    operations.extend(events::operations());
     json!({
         "asyncapi": "3.0.0",
         "info": {
             "title": "Farmhand messages",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "Hints between the processes of Farmhand, and requests of other systems with \
-                their replies. A hint carries ids and a reason, never a decision: its receiver reloads \
+            "description": "Hints between the processes of Farmhand, requests of other systems with their \
+                replies, and announcements to them. A hint carries ids and a reason, never a decision: its receiver reloads \
                 everything from the database.",
             "license": { "name": "Apache-2.0 OR MIT" },
         },
@@ -37,20 +41,32 @@ pub fn asyncapi(topology: &Topology) -> Value {
         "channels": channels,
         "operations": operations,
         "components": {
-            "messages": {
-                "WorkflowEvent": workflow_message(),
-                "DeadLetter": dead_message(),
-                "Request": request_message(),
-                "Reply": reply_message(),
-            },
-            "schemas": {
-                "WorkflowEnvelope": envelope_schema(),
-                "WorkflowEvent": event_schema(),
-                "RequestEnvelope": request_schema(),
-                "ReplyEnvelope": reply_schema(),
-            },
+            "messages": messages(),
+            "schemas": schemas(),
         },
     })
+}
+
+fn messages() -> Map<String, Value> {
+    let own = [
+        ("WorkflowEvent", workflow_message()),
+        ("DeadLetter", dead_message()),
+        ("Request", request_message()),
+        ("Reply", reply_message()),
+    ];
+    let own = own.into_iter().map(|(name, message)| (name.to_owned(), message));
+    own.chain(events::messages()).collect()
+}
+
+fn schemas() -> Map<String, Value> {
+    let own = [
+        ("WorkflowEnvelope", envelope_schema()),
+        ("WorkflowEvent", event_schema()),
+        ("RequestEnvelope", request_schema()),
+        ("ReplyEnvelope", reply_schema()),
+    ];
+    let own = own.into_iter().map(|(name, schema)| (name.to_owned(), schema));
+    own.chain(events::schemas()).collect()
 }
 
 fn operation(action: &str, channel: &str, message: &str) -> Value {
@@ -325,9 +341,15 @@ mod tests {
         for lane in Lane::ALL {
             assert!(text.contains(&topology.queue(*lane)), "{lane} is missing");
         }
-        for name in
-            ["site-b.workflows", "site-b.dead", "site-b.requests", "site-b.intake", "site-b.reply.USER"]
-        {
+        for name in [
+            "site-b.workflows",
+            "site-b.dead",
+            "site-b.requests",
+            "site-b.intake",
+            "site-b.reply.USER",
+            "site-b.events",
+            "site-b.reactions",
+        ] {
             assert!(text.contains(name), "{name} is missing");
         }
     }

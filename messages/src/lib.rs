@@ -28,7 +28,9 @@ pub use cloud_event::CloudEvent;
 pub use envelope::{Envelope, EnvelopeError};
 pub use event::WorkflowEvent;
 pub use memory::MemoryBus;
-pub use rabbitmq::{RabbitMqAdmin, RabbitMqAsker, RabbitMqBus, RabbitMqOptions, RabbitMqOptionsError};
+pub use rabbitmq::{
+    Overheard, RabbitMqAdmin, RabbitMqAsker, RabbitMqBus, RabbitMqOptions, RabbitMqOptionsError, RabbitMqPeer,
+};
 pub use request::{Answered, ReplyData, RequestEvent};
 pub use requests::{Asker, Reply, RequestConsumer, RequestDelivery, Requests};
 pub use topology::Topology;

@@ -53,6 +53,7 @@ async fn a_wait_that_is_over_wakes_its_workflow() {
             until: Some(now + Duration::from_secs(10)),
             detail: "busy".to_owned(),
         }),
+        announcements: Vec::new(),
         now,
     };
     let committed = world.store.commit(&[entry]).await.expect("works");

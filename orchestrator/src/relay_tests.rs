@@ -1,7 +1,56 @@
 use super::*;
 use crate::http::testing::{FlakyBus, Mood, clock, store, submit, until};
-use domain::{Lane, ManualClock, SystemRng};
+use async_trait::async_trait;
+use domain::{Announcement, AnnouncementKind, Lane, ManualClock, SystemRng};
+use messages::Listener;
 use tokio::task::JoinHandle;
+
+/// An exchange that takes nothing until it is told otherwise.
+#[derive(Debug, Default)]
+struct Exchange {
+    /// What it answers; `None`: it takes everything.
+    refuses: Mutex<Option<fn() -> BusError>>,
+    taken: Mutex<Vec<(String, String)>>,
+    attempts: std::sync::atomic::AtomicUsize,
+}
+
+impl Exchange {
+    fn refusing(error: fn() -> BusError) -> Arc<Self> {
+        Arc::new(Self { refuses: Mutex::new(Some(error)), ..Self::default() })
+    }
+
+    fn opens(&self) {
+        *self.refuses.lock().expect("no panic") = None;
+    }
+
+    fn attempts(&self) -> usize {
+        self.attempts.load(std::sync::atomic::Ordering::SeqCst)
+    }
+
+    fn taken(&self) -> Vec<(String, String)> {
+        self.taken.lock().expect("no panic").clone()
+    }
+}
+
+#[async_trait]
+impl Announcements for Exchange {
+    async fn announce(&self, event_type: &str, event_id: &str, _: &[u8]) -> Result<(), BusError> {
+        self.attempts.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        if let Some(error) = *self.refuses.lock().expect("no panic") {
+            return Err(error());
+        }
+        self.taken.lock().expect("no panic").push((event_type.to_owned(), event_id.to_owned()));
+        Ok(())
+    }
+
+    async fn listen(&self, _: u16) -> Result<Box<dyn Listener>, BusError> {
+        Err(BusError::Closed)
+    }
+
+    async fn reactions_waiting(&self) -> Result<u64, BusError> {
+        Ok(0)
+    }
+}
 
 struct World {
     store: Store,
@@ -17,19 +66,42 @@ impl World {
     async fn new(change: impl FnOnce(&mut Settings)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let store = store(&folder).await;
-        let bus = Arc::new(FlakyBus::default());
+        let (bus, clock) = (Arc::new(FlakyBus::default()), clock());
         let mut settings = Settings { relay_poll: Duration::from_secs(3600), ..Settings::default() };
         change(&mut settings);
         let relay = Relay {
             store: store.clone(),
             outlet: Outlet::Events(bus.clone()),
-            clock: clock(),
+            clock: clock.clone(),
             rng: Arc::new(SystemRng),
             signal: OutboxSignal::default(),
             settings,
         };
         let stop = CancellationToken::new();
-        Self { store, clock: clock(), bus, relay: Arc::new(relay), stop, folder }
+        Self { store, clock, bus, relay: Arc::new(relay), stop, folder }
+    }
+
+    /// The relay beside it, for announcements.
+    fn start_announcer(&self, exchange: &Arc<Exchange>) -> JoinHandle<()> {
+        let Relay { store, rng, signal, settings, .. } = self.relay.as_ref();
+        let announcer = Relay {
+            store: store.clone(),
+            outlet: Outlet::Announcements(exchange.clone()),
+            clock: self.clock.clone(),
+            rng: rng.clone(),
+            signal: signal.clone(),
+            settings: settings.clone(),
+        };
+        tokio::spawn(Arc::new(announcer).run(self.stop.clone()))
+    }
+
+    async fn announce(&self, subject: &str) {
+        let one = Announcement::new(AnnouncementKind::FireMissed, subject, serde_json::Map::new());
+        self.store.announce(&[one], self.clock.now()).await.expect("works");
+    }
+
+    async fn waiting(&self) -> u64 {
+        self.store.announcements_depth().await.expect("works").rows
     }
 
     fn start(&self) -> JoinHandle<()> {
@@ -158,4 +230,69 @@ async fn an_outage_of_the_database_is_outlived_and_does_not_hold_up_a_stop() {
     let task = world.start();
     world.stop.cancel();
     task.await.expect("no panic");
+}
+
+#[tokio::test]
+async fn what_is_announced_is_published_at_once_under_its_type() {
+    let world = World::new(|_| {}).await;
+    let exchange = Arc::new(Exchange::default());
+    let _tasks = (world.start(), world.start_announcer(&exchange));
+    world.announce("nightly").await;
+    until("it is announced", || async { world.waiting().await == 0 }).await;
+    let taken = exchange.taken();
+    let [(event_type, id)] = taken.as_slice() else { panic!("{taken:?}") };
+    assert_eq!(event_type, "farmhand.event.fire-missed.v1");
+    assert!(id.parse::<Uuid>().is_ok(), "{id}");
+    assert_eq!(world.bus.published(), [], "nothing of it goes to the lanes");
+    world.stop.cancel();
+}
+
+#[tokio::test]
+async fn announcements_that_nobody_takes_hold_up_no_event() {
+    for trouble in [|| BusError::Refused("no right".to_owned()), || BusError::Unreachable(None)] {
+        let world = World::new(|settings| settings.relay_batch = 1).await;
+        let exchange = Exchange::refusing(trouble);
+        for number in 0..3 {
+            world.announce(&number.to_string()).await;
+        }
+        let _tasks = (world.start(), world.start_announcer(&exchange));
+        until("it was tried twice", || async { exchange.attempts() >= 2 }).await;
+        world.submit(Lane::Lifecycle).await;
+        world.empty().await;
+        assert_eq!((world.bus.published().len(), world.waiting().await), (1, 3));
+        exchange.opens();
+        until("all is announced", || async { world.waiting().await == 0 }).await;
+        assert_eq!(exchange.taken().len(), 3);
+        world.stop.cancel();
+    }
+}
+
+/// The queues that are not full have it, and would get it with every attempt.
+#[tokio::test]
+async fn what_a_full_queue_refuses_is_not_announced_to_the_others_again() {
+    let world = World::new(|_| {}).await;
+    let exchange = Exchange::refusing(|| BusError::Rejected("a queue is full".to_owned()));
+    world.announce("once").await;
+    let _task = world.start_announcer(&exchange);
+    until("it is settled", || async { world.waiting().await == 0 }).await;
+    assert_eq!(exchange.attempts(), 1);
+    world.stop.cancel();
+}
+
+#[tokio::test]
+async fn an_announcement_is_given_up_when_it_is_old_news() {
+    let world = World::new(|settings| settings.keep_announcements = Duration::from_secs(3600)).await;
+    let exchange = Exchange::refusing(|| BusError::Refused("no right".to_owned()));
+    world.announce("old").await;
+    world.clock.advance(Duration::from_secs(1800));
+    world.announce("young").await;
+    let _task = world.start_announcer(&exchange);
+    until("it was tried", || async { exchange.attempts() >= 4 }).await;
+    assert_eq!(world.waiting().await, 2, "an hour is not over");
+    world.clock.advance(Duration::from_secs(2000));
+    until("the old one is given up", || async { world.waiting().await == 1 }).await;
+    exchange.opens();
+    until("the young one is out", || async { world.waiting().await == 0 }).await;
+    assert_eq!(exchange.taken().len(), 1);
+    world.stop.cancel();
 }

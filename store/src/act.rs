@@ -53,6 +53,7 @@ impl Store {
         let workflow = with_all_steps(&tx, &row).await?;
         tx.commit().await?;
         self.wake_relay();
+        self.wake_announcer(workflow.state.is_finished());
         tracing::info!(workflow = %id, ?action, by, state = %workflow.state, "asked by a person");
         Ok(if asked { ActOutcome::Asked(workflow) } else { ActOutcome::Done(workflow) })
     }
@@ -107,6 +108,7 @@ impl Store {
             Decision::Cancel(_) => {
                 self.release_locks(db, &[row.id], now).await?;
                 self.lower_fences(db, &[row.id], now).await?;
+                self.announce_end(db, &changed, now).await?;
             }
             Decision::Pause if never_begun => {
                 self.release_locks(db, &[row.id], now).await?;

@@ -2,13 +2,14 @@
 //! fact that they tell of.
 
 use chrono::{DateTime, Utc};
-use domain::Announcement;
+use domain::announcement::Ending;
+use domain::{Announcement, Workflow};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, Value,
 };
 use tracing::instrument;
 
-use crate::entity::outbox;
+use crate::entity::{outbox, to_json, workflows};
 use crate::sql::statement;
 use crate::store::timed;
 use crate::{AnnouncementRow, Store, StoreError};
@@ -21,6 +22,9 @@ const INSERT_ON_POSTGRESQL: &str = "insert into outbox (id, topic, body, created
 
 impl Store {
     /// Announces what is no change of state of ours.
+    ///
+    /// # Errors
+    /// Also for data of more than [`Announcement::MAX_DATA_BYTES`].
     #[instrument(name = "db.announce", skip_all, fields(announcements = announcements.len()))]
     pub async fn announce(
         &self,
@@ -28,6 +32,13 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         let _time = timed("announce");
+        for announcement in announcements {
+            let bytes = to_json(&announcement.data)?.len();
+            if bytes > Announcement::MAX_DATA_BYTES {
+                let text = format!("{} has {bytes} bytes: nobody would read it", announcement.kind);
+                return Err(StoreError::Statement(text.into()));
+            }
+        }
         let tx = self.begin().await?;
         let announced = self.announce_with(&tx, announcements, now).await?;
         tx.commit().await?;
@@ -43,8 +54,10 @@ impl Store {
         announcements: &[Announcement],
         now: DateTime<Utc>,
     ) -> Result<bool, StoreError> {
-        let rows = announcements.iter().map(|announcement| self.announcement_row(announcement, now));
-        let rows: Vec<_> = rows.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+        let rows: Vec<_> = announcements
+            .iter()
+            .filter_map(|announcement| self.announcement_row(announcement, now))
+            .collect();
         if rows.is_empty() {
             return Ok(false);
         }
@@ -52,11 +65,34 @@ impl Store {
             db.execute_raw(statement(db, INSERT_ON_POSTGRESQL, columns(rows, now))).await?;
             return Ok(true);
         }
+        let rows = rows.into_iter().map(|row| outbox::Model::announcement(row, now)).collect();
+        self.insert_announcements(db, rows).await?;
+        Ok(true)
+    }
+
+    /// Of a workflow that came to its end without a worker.
+    pub(crate) async fn announce_end(
+        &self,
+        db: &impl ConnectionTrait,
+        row: &workflows::Model,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        let workflow = Workflow::try_from(row)?;
+        let announced = Announcement::workflow_finished(&workflow, &Ending::of(&workflow, now));
+        let announced = announced.map(|one| one.traced(row.traceparent.clone()));
+        self.announce_with(db, announced.as_slice(), now).await
+    }
+
+    pub(crate) async fn insert_announcements(
+        &self,
+        db: &impl ConnectionTrait,
+        rows: Vec<outbox::Model>,
+    ) -> Result<(), StoreError> {
         for rows in rows.chunks(ROWS_PER_INSERT) {
-            let rows = rows.iter().map(|row| model(row.clone(), now).into_active_model().reset_all());
+            let rows = rows.iter().map(|row| row.clone().into_active_model().reset_all());
             outbox::Entity::insert_many(rows).exec_without_returning(db).await?;
         }
-        Ok(true)
+        Ok(())
     }
 
     /// One, and what its event is called; `None` where nothing is announced.
@@ -83,27 +119,21 @@ impl Store {
         Ok(old.exec(self.writer()).await?.rows_affected)
     }
 
-    /// `None` where nothing is announced.
+    /// `None` where nothing is announced. One that is too large for an event is left out: it must not
+    /// fail the commit of the fact.
     pub(crate) fn announcement_row(
         &self,
         announcement: &Announcement,
         now: DateTime<Utc>,
-    ) -> Result<Option<AnnouncementRow>, StoreError> {
-        let row = self.0.events.announce(announcement, now);
-        match row {
-            Some(row) if row.body.len() > Announcement::MAX_EVENT_BYTES => {
-                let text =
-                    format!("{} has {} bytes: nobody would read it", announcement.kind, row.body.len());
-                Err(StoreError::Statement(text.into()))
-            }
-            row => Ok(row),
+    ) -> Option<AnnouncementRow> {
+        let row = self.0.events.announce(announcement, now)?;
+        if row.body.len() > Announcement::MAX_EVENT_BYTES {
+            let (kind, subject) = (announcement.kind, announcement.subject.as_str());
+            tracing::error!(%kind, subject, bytes = row.body.len(), "too large to be announced");
+            return None;
         }
+        Some(row)
     }
-}
-
-fn model(row: AnnouncementRow, now: DateTime<Utc>) -> outbox::Model {
-    let AnnouncementRow { id, topic, body } = row;
-    outbox::Model { id, workflow_id: None, lane: None, topic: Some(topic), body, created_at: now }
 }
 
 fn columns(rows: Vec<AnnouncementRow>, now: DateTime<Utc>) -> [Value; 4] {

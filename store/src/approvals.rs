@@ -76,6 +76,7 @@ impl Store {
         let workflow = with_all_steps(&tx, &row).await?;
         tx.commit().await?;
         self.wake_relay();
+        self.wake_announcer(workflow.state.is_finished());
         tracing::info!(workflow = %id, approve, by, "decided by a person");
         Ok(Decided::Done(Box::new(workflow)))
     }

@@ -5,11 +5,13 @@
 //! for any number of them; only what concerns others than the workflow itself (a lock handed on, an
 //! event, a farm's record) takes a transaction with more statements.
 
+mod announced;
 mod change;
 mod columns;
 mod settle;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::LazyLock;
 
 use sea_orm::{ConnectionTrait, QueryResult, Value};
 use tracing::instrument;
@@ -20,6 +22,7 @@ use crate::sql::statement;
 use crate::store::timed;
 use crate::{Committed, Control, JournalEntry, Store, StoreError, WorkflowChange};
 
+use announced::Announced;
 use change::{Change, Row};
 use columns::StepColumns;
 
@@ -78,6 +81,21 @@ const COMMIT_ON_POSTGRESQL: &str = r#"with entry as (
 )
 select id, control from written"#;
 
+/// With it goes what is announced: in the one statement, since most of it tells of an end, and an end
+/// is one round trip otherwise. `rests`: only if nobody has asked for something else meanwhile.
+static COMMIT_AND_ANNOUNCE_ON_POSTGRESQL: LazyLock<String> = LazyLock::new(|| {
+    let announced = r#", announced as (
+  insert into outbox (id, topic, body, created_at)
+  select a.event, a.topic, a.body, a.at
+  from unnest($18::uuid[], $19::boolean[], $20::timestamptz[], $21::uuid[], $22::text[], $23::bytea[])
+      as a(id, rests, at, event, topic, body)
+    join written w on w.id = a.id
+  where not a.rests or w.control is null
+)
+select id, control from written"#;
+    COMMIT_ON_POSTGRESQL.replace("\nselect id, control from written", announced)
+});
+
 const WRITE_ON_SQLITE: &str = "update workflows set revision = revision + 1, \
     state = coalesce($4, state), \
     lease_owner = case when $4 is null then lease_owner end, \
@@ -103,13 +121,15 @@ impl Store {
     pub async fn commit(&self, entries: &[JournalEntry]) -> Result<Vec<Committed>, StoreError> {
         let _time = timed("commit");
         let rows = rows_of(entries)?;
+        let announced = Announced::of(self, entries);
+        let announces = !announced.is_empty();
         let held = if !self.is_postgresql() {
-            self.commit_one_by_one(entries, rows).await?
+            self.commit_one_by_one(entries, rows, announced).await?
         } else if entries.iter().all(|entry| self.concerns_itself_only(entry)) {
-            held_of(self.writer().query_all_raw(batch(self.writer(), rows)?).await?)?
+            held_of(self.writer().query_all_raw(batch(self.writer(), rows, announced)?).await?)?
         } else {
             let tx = self.begin().await?;
-            let held = held_of(tx.query_all_raw(batch(&tx, rows)?).await?)?;
+            let held = held_of(tx.query_all_raw(batch(&tx, rows, announced)?).await?)?;
             let events = self.settle(&tx, entries, &held).await?;
             tx.commit().await?;
             if events {
@@ -117,6 +137,7 @@ impl Store {
             }
             held
         };
+        self.wake_announcer(announces);
         let answer = |entry: &JournalEntry| match held.get(&entry.workflow_id.0) {
             Some(control) => {
                 if Change::ends_lease(&entry.change) {
@@ -132,7 +153,12 @@ impl Store {
         Ok(entries.iter().map(answer).collect())
     }
 
-    async fn commit_one_by_one(&self, entries: &[JournalEntry], rows: Vec<Row>) -> Result<Held, StoreError> {
+    async fn commit_one_by_one(
+        &self,
+        entries: &[JournalEntry],
+        rows: Vec<Row>,
+        announced: Announced,
+    ) -> Result<Held, StoreError> {
         let tx = self.begin().await?;
         let mut held = Held::new();
         for row in rows {
@@ -145,6 +171,7 @@ impl Store {
             }
             held.extend(written);
         }
+        self.insert_announcements(&tx, announced.that_count(&held)).await?;
         let events = self.settle(&tx, entries, &held).await?;
         tx.commit().await?;
         if events {
@@ -183,7 +210,11 @@ fn rows_of(entries: &[JournalEntry]) -> Result<Vec<Row>, StoreError> {
     entries.iter().map(row).collect()
 }
 
-fn batch(db: &impl ConnectionTrait, mut rows: Vec<Row>) -> Result<sea_orm::Statement, StoreError> {
+fn batch(
+    db: &impl ConnectionTrait,
+    mut rows: Vec<Row>,
+    announced: Announced,
+) -> Result<sea_orm::Statement, StoreError> {
     // The order in which others lock several rows, so that they do not wait for each other.
     rows.sort_unstable_by_key(|row| row.id);
     let mut ids = Vec::with_capacity(rows.len());
@@ -199,7 +230,12 @@ fn batch(db: &impl ConnectionTrait, mut rows: Vec<Row>) -> Result<sea_orm::State
         row.steps.into_iter().for_each(|step| steps.push(step));
     }
     let entries: [Value; 4] = [ids.into(), tokens.into(), leases.into(), changes.into()];
-    Ok(statement(db, COMMIT_ON_POSTGRESQL, entries.into_iter().chain(steps.into_values())))
+    let values = entries.into_iter().chain(steps.into_values());
+    if announced.is_empty() {
+        return Ok(statement(db, COMMIT_ON_POSTGRESQL, values));
+    }
+    let values = values.chain(announced.into_values());
+    Ok(statement(db, COMMIT_AND_ANNOUNCE_ON_POSTGRESQL.as_str(), values))
 }
 
 fn held_of(rows: Vec<QueryResult>) -> Result<Held, StoreError> {

@@ -165,6 +165,9 @@ pub struct JournalEntry {
     /// Rows to insert or replace whole.
     pub steps: Vec<StepRecord>,
     pub change: WorkflowChange,
+    /// What is announced with it, if the write counts. Of a change that puts the workflow to rest:
+    /// only if it does come to rest, and nobody has asked for something else meanwhile.
+    pub announcements: Vec<Announcement>,
     pub now: DateTime<Utc>,
 }
 

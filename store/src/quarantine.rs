@@ -1,8 +1,9 @@
 //! The quarantine: hosts that no workflow lets in, and the deny entries that we wrote for them.
 
 use chrono::{DateTime, Utc};
+use domain::announcement::QuarantinedHost;
 use domain::ids::uuid_v7;
-use domain::{DirectoryName, Dn, Sid, SystemRng, WorkflowId};
+use domain::{Announcement, DirectoryName, Dn, Sid, SystemRng, WorkflowId};
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Select,
@@ -23,6 +24,11 @@ fn open(directory: &DirectoryName) -> Select<Entity> {
     Entity::find().filter(Column::DirectoryKey.eq(directory.key())).filter(Column::ReleasedAt.is_null())
 }
 
+fn about(quarantined: &Quarantined) -> QuarantinedHost<'_> {
+    let Quarantined { directory, host_name, host_sid, .. } = quarantined;
+    QuarantinedHost { directory, host: host_name, sid: host_sid }
+}
+
 impl Store {
     /// Puts a host on the list; one whose quarantine is open already stays as it is (the earlier
     /// row is the answer).
@@ -36,7 +42,8 @@ impl Store {
         let tx = self.begin().await?;
         // A second time where the quarantine that was met was released before it could be read.
         for _ in 0..2 {
-            let row = Model::of(new, uuid_v7(now, &SystemRng), now);
+            let id = uuid_v7(now, &SystemRng);
+            let row = Model::of(new, id, now);
             // Whatever it meets is the open quarantine of that host: ids are never the same.
             Entity::insert(row.into_active_model().reset_all())
                 .on_conflict(OnConflict::new().do_nothing().to_owned())
@@ -44,8 +51,17 @@ impl Store {
                 .await?;
             let found = open(&new.directory).filter(Column::HostSid.eq(new.host_sid.to_string()));
             if let Some(found) = found.one(&tx).await? {
+                let found = Quarantined::try_from(found)?;
+                let announced = if found.id == id {
+                    let by = (new.workflow, new.placed_by.as_str(), new.reason.as_deref());
+                    let news = Announcement::quarantine_added(&about(&found), by.0, by.1, by.2);
+                    self.announce_with(&tx, &[news], now).await?
+                } else {
+                    false
+                };
                 tx.commit().await?;
-                return Quarantined::try_from(found);
+                self.wake_announcer(announced);
+                return Ok(found);
             }
         }
         Err(StoreError::Statement("no quarantine was made".into()))
@@ -119,7 +135,10 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let _time = timed("release_quarantine");
         let tx = self.begin().await?;
-        let ended = Entity::update_many()
+        // Locked: of two releases at once, one ends it and says so.
+        let ended = open(directory).filter(Column::HostSid.eq(host.to_string())).lock_exclusive();
+        let ended = ended.one(&tx).await?.map(Quarantined::try_from).transpose()?;
+        Entity::update_many()
             .col_expr(Column::ReleasedAt, Expr::value(release.at))
             .col_expr(Column::ReleasedBy, Expr::value(clean(&release.by)))
             .col_expr(Column::ReleaseWorkflow, Expr::value(release.workflow.0))
@@ -129,13 +148,19 @@ impl Store {
             .filter(Column::ReleasedAt.is_null())
             .exec(&tx)
             .await?;
+        let (by, reason) = (release.by.as_str(), release.reason.as_deref());
+        let news = ended
+            .as_ref()
+            .map(|ended| Announcement::quarantine_released(&about(ended), release.workflow, by, reason));
+        let announced = self.announce_with(&tx, news.as_slice(), release.at).await?;
         denials::Entity::delete_many()
             .filter(denials::Column::DirectoryKey.eq(directory.key()))
             .filter(denials::Column::HostSid.eq(host.to_string()))
             .exec(&tx)
             .await?;
         tx.commit().await?;
-        Ok(ended.rows_affected > 0)
+        self.wake_announcer(announced);
+        Ok(ended.is_some())
     }
 
     /// Deny entries for that host that this workflow wrote; one that is known stays as it is.

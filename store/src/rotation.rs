@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use domain::rotation::{RotationChange, RotationEntry};
-use domain::{DirectoryName, FarmName, RotationVerdict, Sid, WorkflowId};
+use domain::{Announcement, DirectoryName, FarmName, RotationItem, RotationVerdict, Sid, WorkflowId};
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter,
@@ -20,6 +20,10 @@ use crate::sql::statement;
 use crate::store::timed;
 use crate::{Page, RotationBatch, RotationFilter, RotationRecorded, Store, StoreError, VerdictChange};
 
+/// In place of a verdict, of an account that is not there.
+const GONE: &str = "gone";
+const NOT_THERE: &str = "the account is not there any more";
+
 /// 13 columns each; SQLite takes 32,766 values in a statement.
 const ROWS_PER_INSERT: usize = 500;
 
@@ -29,12 +33,13 @@ impl Store {
     #[instrument(name = "db.rotation.record", skip_all, fields(accounts = batch.items.len()))]
     pub async fn record_rotation(&self, batch: &RotationBatch) -> Result<RotationRecorded, StoreError> {
         let _time = timed("record_rotation");
-        let mut recorded = RotationRecorded::default();
+        let (mut recorded, mut announced) = (RotationRecorded::default(), false);
         let tx = self.begin().await?;
         for items in batch.items.chunks(ROWS_PER_INSERT) {
             let rows = items.iter().map(|item| Model::of(item, batch.now)).collect::<Result<Vec<_>, _>>()?;
             let known = known(&tx, &batch.directory, &rows).await?;
             let (mut as_before, mut written, mut changes) = (Vec::new(), Vec::new(), Vec::new());
+            let mut news = Vec::new();
             for (mut row, item) in rows.into_iter().zip(items) {
                 let before = known.get(&row.account_sid);
                 let changed = before.is_none_or(|before| row.differs_from(before));
@@ -47,6 +52,7 @@ impl Store {
                     _ => changes.push(history::Model::of(&row, &item.why, batch.workflow)),
                 }
                 let was = before.map(Model::verdict).transpose()?;
+                news.extend(news_of(item, before, batch.workflow));
                 if was != Some(item.verdict) {
                     let account = item.account.clone();
                     recorded.verdicts.push(VerdictChange { account, before: was, after: item.verdict });
@@ -59,8 +65,10 @@ impl Store {
             touch(&tx, &batch.directory, as_before, batch.now).await?;
             upsert(&tx, written).await?;
             append(&tx, changes).await?;
+            announced |= self.announce_with(&tx, &news, batch.now).await?;
         }
         tx.commit().await?;
+        self.wake_announcer(announced);
         Ok(recorded)
     }
 
@@ -75,12 +83,13 @@ impl Store {
     ) -> Result<u64, StoreError> {
         let _time = timed("note_gone_accounts");
         let tx = self.begin().await?;
+        let announced = self.announce_gone(&tx, directory, since, workflow, now).await?;
         let unseen = "directory_key = $1 and gone_at is null and checked_at < $2";
         let values = || [directory.key().into(), since.into(), now.into(), workflow.0.into()];
         let kept = format!(
             "insert into rotation_history \
              (directory_key, account_sid, at, workflow_id, verdict, why, key_slot, root_key, gone) \
-             select directory_key, account_sid, $3, $4, verdict, 'the account is not there any more', \
+             select directory_key, account_sid, $3, $4, verdict, '{NOT_THERE}', \
              key_slot, root_key, true from rotation where {unseen} on conflict do nothing"
         );
         tx.execute_raw(statement(&tx, kept, values())).await?;
@@ -88,7 +97,40 @@ impl Store {
         let gone = format!("update rotation set gone_at = $3, changed_at = $3 where {unseen}");
         let gone = tx.execute_raw(statement(&tx, gone, [key, since, now])).await?.rows_affected();
         tx.commit().await?;
+        self.wake_announcer(announced);
         Ok(gone)
+    }
+
+    /// Page by page, before they are marked.
+    async fn announce_gone(
+        &self,
+        db: &impl ConnectionTrait,
+        directory: &DirectoryName,
+        since: DateTime<Utc>,
+        workflow: WorkflowId,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        let (mut announced, mut last) = (false, String::new());
+        loop {
+            let rows = Entity::find()
+                .filter(Column::DirectoryKey.eq(directory.key()))
+                .filter(Column::GoneAt.is_null())
+                .filter(Column::CheckedAt.lt(since))
+                .filter(Column::AccountSid.gt(last.as_str()))
+                .order_by_asc(Column::AccountSid)
+                .limit(ROWS_PER_INSERT as u64)
+                .all(db)
+                .await?;
+            let Some(end) = rows.last() else { return Ok(announced) };
+            last.clone_from(&end.account_sid);
+            let entries = rows.into_iter().map(RotationEntry::try_from).collect::<Result<Vec<_>, _>>()?;
+            let news = entries.iter().map(|entry| {
+                let was = Some(entry.item.verdict.as_str());
+                Announcement::verdict_changed(&entry.item, was, GONE, NOT_THERE, workflow)
+            });
+            let news: Vec<_> = news.collect();
+            announced |= self.announce_with(db, &news, now).await?;
+        }
     }
 
     /// Forgets changes, and accounts that were gone, before that time.
@@ -239,6 +281,18 @@ impl Store {
         let cell = Cell { table: "farms", column: "name", row: &"list" };
         rows.iter().map(|row| cell.parse(&row.try_get::<String>("", "name")?)).collect()
     }
+}
+
+/// What others are told of a check of that account. A first look is news only where something may be
+/// wrong: not ten thousand times that all is well.
+fn news_of(item: &RotationItem, before: Option<&Model>, workflow: WorkflowId) -> Option<Announcement> {
+    let after = item.verdict.as_str();
+    let was = before.map(|before| if before.gone_at.is_some() { GONE } else { before.verdict.as_str() });
+    let is_news = match was {
+        None => !item.verdict.is_harmless(),
+        Some(was) => was != after,
+    };
+    is_news.then(|| Announcement::verdict_changed(item, was, after, &item.why, workflow))
 }
 
 /// What is on record of the accounts of `rows`.

@@ -44,7 +44,8 @@ impl TestTopology {
         command.args(Origin::all().map(|origin| format!("queue:{}", topology.queue_of(origin))));
         let dead = topology.dead_letters();
         command.args([format!("queue:{dead}"), format!("exchange:{dead}")]);
-        let exchanges = [topology.workflows_exchange(), topology.requests_exchange()];
+        let exchanges =
+            [topology.workflows_exchange(), topology.requests_exchange(), topology.events_exchange()];
         command.args(exchanges.map(|exchange| format!("exchange:{exchange}")));
         script::check(&mut command, b"").map(drop)
     }

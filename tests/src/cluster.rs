@@ -2,10 +2,11 @@
 //! database, one broker and one directory.
 
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use directory::embedded::{EmbeddedDirectory, EmbeddedOptions, Faults};
-use domain::{StepRecord, Workflow, WorkflowState};
+use domain::{Clock, StepRecord, SystemClock, Workflow, WorkflowState};
 use messages::Topology;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -344,8 +345,16 @@ impl FaultyDirectory {
     /// # Panics
     /// When it does not start.
     pub async fn start() -> Self {
+        Self::at(Arc::new(SystemClock)).await
+    }
+
+    /// With a time of its own.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn at(clock: Arc<dyn Clock>) -> Self {
         let faults = Faults::new();
-        let options = EmbeddedOptions { faults: Some(faults.clone()), ..EmbeddedOptions::default() };
+        let options = EmbeddedOptions { faults: Some(faults.clone()), clock, ..EmbeddedOptions::default() };
         let embedded = EmbeddedDirectory::start(options).await.expect("an embedded directory");
         let mut ca = tempfile::NamedTempFile::new().expect("a file");
         ca.write_all(embedded.ca_pem().as_bytes()).expect("written");

@@ -11,6 +11,7 @@
 //! | [`ldap`] | reading and writing the directory as the administrator |
 //! | [`database`] | a fresh PostgreSQL or SQLite database |
 //! | [`amqp`] | a topology of the test's own, forged messages |
+//! | [`ears`] | what Farmhand announces, as another part of it hears it |
 //! | [`session`] | a host that tries passwords, in sessions that stay open |
 //! | [`objects`] | groups and gMSAs that no Farmhand made |
 //! | [`twin`] | a domain with two DCs that may be cut off from each other, and killed |
@@ -26,6 +27,7 @@ pub mod clock;
 pub mod cluster;
 pub mod computers;
 pub mod database;
+pub mod ears;
 pub mod lab;
 pub mod ldap;
 pub mod objects;

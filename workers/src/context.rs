@@ -1,13 +1,14 @@
 //! What a step sees of its workflow.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use directory::{Directory, DirectoryWrite, ReadOnly};
 use domain::farm::HostActionsSpec;
 use domain::{
-    DirectoryName, ErrorCode, FarmName, FarmSpec, Mode, Problem, Sid, WorkflowId, WorkflowKind, Write,
+    Announcement, DirectoryName, ErrorCode, FarmName, FarmSpec, Mode, Problem, Sid, WorkflowId, WorkflowKind,
+    Write,
 };
 use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
@@ -43,6 +44,9 @@ pub struct StepContext {
     memo: Value,
     written: Vec<Write>,
     refused: Vec<Refused>,
+    parent: Option<WorkflowId>,
+    /// What the step at hand announces with its success.
+    announcements: Mutex<Vec<Announcement>>,
 }
 
 impl StepContext {
@@ -80,6 +84,8 @@ impl StepContext {
             memo,
             written,
             refused,
+            parent: None,
+            announcements: Mutex::default(),
         }
     }
 
@@ -118,6 +124,31 @@ impl StepContext {
     pub fn of_kind(mut self, kind: WorkflowKind) -> Self {
         self.kind = Some(kind);
         self
+    }
+
+    /// Tells the context which workflow asked for this one.
+    #[must_use]
+    pub fn child_of(mut self, parent: Option<WorkflowId>) -> Self {
+        self.parent = parent;
+        self
+    }
+
+    /// The workflow that asked for this one.
+    pub fn parent(&self) -> Option<WorkflowId> {
+        self.parent
+    }
+
+    /// Tells other systems, in the commit of the step's success; a step that does not succeed says
+    /// nothing. A dry run never announces.
+    pub fn announce(&self, announcement: Announcement) {
+        if self.mode == Mode::Apply {
+            self.announcements.lock().unwrap_or_else(PoisonError::into_inner).push(announcement);
+        }
+    }
+
+    /// What the step at hand has announced so far; it is the caller's now.
+    pub fn take_announcements(&self) -> Vec<Announcement> {
+        std::mem::take(&mut *self.announcements.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub fn kind(&self) -> Option<&WorkflowKind> {

@@ -23,6 +23,8 @@ pub struct Database {
     pub is_embedded: bool,
     pub is_postgres: bool,
     timeout: Duration,
+    /// Other systems are told what is written here.
+    announces: bool,
 }
 
 impl Database {
@@ -38,6 +40,7 @@ impl Database {
             url: SecretString::from(url.expose()),
             is_embedded,
             timeout: Duration::from_secs(settings.database.timeout_seconds),
+            announces: settings.announcements.enabled,
         })
     }
 
@@ -79,7 +82,8 @@ impl Database {
     async fn connect(&self, max_connections: u32) -> Result<Store, StoreError> {
         let url = self.url.clone();
         let options = StoreOptions { url, max_connections, acquire_timeout: self.timeout };
-        let store = Store::connect(&options, Arc::new(EnvelopeWriter::new(rng()))).await?;
+        let events = EnvelopeWriter::new(rng()).announcing(self.announces);
+        let store = Store::connect(&options, Arc::new(events)).await?;
         store.ping().await?;
         Ok(store)
     }

@@ -150,6 +150,13 @@ pub const SETTINGS: &[Setting] = &[
         show: |s| s.intake.enabled.map(|enabled| enabled.to_string()),
     },
     Setting {
+        key: "announcements.enabled",
+        env: "FARMHAND_ANNOUNCEMENTS_ENABLED",
+        kind: Kind::Switch,
+        meaning: "whether other systems are told what happens, on the exchange farmhand.events",
+        show: |s| Some(s.announcements.enabled.to_string()),
+    },
+    Setting {
         key: "worker.name",
         env: "FARMHAND_WORKER_NAME",
         kind: Kind::Text,

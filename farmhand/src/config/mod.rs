@@ -6,6 +6,7 @@
 //! sample in `deploy/samples/farmhand.toml`.
 
 pub mod amqp;
+pub mod announcements;
 pub mod catalogue;
 pub mod client;
 pub mod database;

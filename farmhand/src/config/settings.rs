@@ -7,6 +7,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::amqp::Amqp;
+use super::announcements::Announcements;
 use super::client::Client;
 use super::database::Database;
 use super::directory::Directory;
@@ -33,6 +34,7 @@ pub struct Settings {
     pub database: Database,
     pub amqp: Amqp,
     pub intake: Intake,
+    pub announcements: Announcements,
     pub directories: BTreeMap<String, Directory>,
     pub worker: Worker,
     pub host_actions: HostActions,

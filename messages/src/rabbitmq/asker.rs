@@ -121,7 +121,7 @@ fn properties(asker: &Asker) -> BasicProperties {
 }
 
 /// 406: the broker knows that the connection is another user's.
-fn refusal(error: lapin::Error) -> BusError {
+pub(super) fn refusal(error: lapin::Error) -> BusError {
     match error.kind() {
         lapin::ErrorKind::ProtocolError(protocol) if protocol.get_id() == 406 => {
             BusError::Rejected(protocol.get_message().to_string())

@@ -20,6 +20,7 @@ mod error;
 mod health;
 mod link;
 mod options;
+mod peer;
 mod publisher;
 mod reply;
 
@@ -39,6 +40,7 @@ pub use admin::RabbitMqAdmin;
 pub use asker::{DIRECT_REPLY_TO, RabbitMqAsker};
 use link::Core;
 pub use options::{RabbitMqOptions, RabbitMqOptionsError};
+pub use peer::{Overheard, RabbitMqPeer};
 use publisher::{Message, Publisher};
 
 /// How long [`Bus::close`] waits beyond the publishes under way.

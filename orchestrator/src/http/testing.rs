@@ -283,6 +283,7 @@ impl World {
             lease_until: now + LEASE,
             steps,
             change,
+            announcements: Vec::new(),
             now,
         };
         let step_names = steps.iter().map(|step: &StepRecord| step.name.clone()).collect();

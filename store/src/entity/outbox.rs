@@ -26,6 +26,13 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
+impl Model {
+    pub fn announcement(row: AnnouncementRow, now: DateTime<Utc>) -> Self {
+        let AnnouncementRow { id, topic, body } = row;
+        Self { id, workflow_id: None, lane: None, topic: Some(topic), body, created_at: now }
+    }
+}
+
 impl TryFrom<Model> for OutboxRow {
     type Error = StoreError;
     fn try_from(row: Model) -> Result<Self, StoreError> {

@@ -15,7 +15,7 @@ use crate::{Control, JournalEntry, Store, StoreError, WorkflowChange};
 use super::Held;
 
 /// Whether the workflow comes to rest where a person's wish would otherwise be forgotten.
-fn rests(change: &WorkflowChange) -> bool {
+pub(super) fn rests(change: &WorkflowChange) -> bool {
     matches!(change, WorkflowChange::Wait(_) | WorkflowChange::AwaitApproval { .. } | WorkflowChange::Pause)
 }
 

@@ -5,12 +5,12 @@
 //! and passes over those of the others; on SQLite, and behind all of it, the revision of the
 //! schedule and the key (schedule, due time) let one of two through.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use domain::WorkflowState;
+use domain::{Announcement, FireOutcome, ScheduleName, WorkflowState};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect,
     Value,
@@ -166,6 +166,7 @@ impl Store {
                 round.fires.iter().map(row)
             })
             .collect();
+        let announced = self.announce_missed(&tx, &rounds, now).await?;
         for rows in rows.chunks(ROWS_PER_INSERT) {
             let rows = rows.iter().map(|row| row.clone().into_active_model().reset_all());
             schedule_fires::Entity::insert_many(rows).exec_without_returning(&tx).await?;
@@ -187,7 +188,39 @@ impl Store {
         if !new.is_empty() {
             self.wake_relay();
         }
+        self.wake_announcer(announced);
         Ok(Recorded { schedules, fires: recorded })
+    }
+
+    /// Due times that should have become a workflow and did not.
+    async fn announce_missed(
+        &self,
+        db: &impl ConnectionTrait,
+        rounds: &[PlannedRound],
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        let missed = |round: &&PlannedRound| round.fires.iter().any(is_missed);
+        let ids: Vec<Uuid> = rounds.iter().filter(missed).map(|round| round.schedule.0).collect();
+        if ids.is_empty() {
+            return Ok(false);
+        }
+        let names: HashMap<Uuid, String> = schedules::Entity::find()
+            .select_only()
+            .columns([schedules::Column::Id, schedules::Column::Name])
+            .filter(one_of(self.backend(), schedules::Column::Id, &ids))
+            .into_tuple::<(Uuid, String)>()
+            .all(db)
+            .await?
+            .into_iter()
+            .collect();
+        let mut news = Vec::new();
+        for round in rounds {
+            // Of a name that cannot be read there is no schedule to fire either.
+            let name = names.get(&round.schedule.0).and_then(|name| ScheduleName::parse(name).ok());
+            let Some(name) = name else { continue };
+            news.extend(round.fires.iter().filter_map(|fire| missed_fire(&name, fire.due, fire)));
+        }
+        self.announce_with(db, &news, now).await
     }
 
     /// A due time that is on record already (a schedule that was changed after the clock was set
@@ -240,6 +273,20 @@ impl Store {
     }
 }
 
+fn is_missed(fire: &PlannedFire) -> bool {
+    fire.outcome == FireOutcome::Missed
+}
+
+/// `None` where it was not missed.
+pub(super) fn missed_fire(
+    schedule: &ScheduleName,
+    due: DateTime<Utc>,
+    fire: &PlannedFire,
+) -> Option<Announcement> {
+    let reason = fire.reason.map(|reason| reason.as_str());
+    is_missed(fire).then(|| Announcement::fire_missed(schedule, due, reason, fire.detail.as_deref()))
+}
+
 /// What changes in a schedule's row.
 struct Step {
     id: Uuid,
@@ -254,7 +301,7 @@ struct Step {
 impl Step {
     fn of(round: &PlannedRound) -> Self {
         let fires = &round.fires;
-        let queued = fires.iter().filter(|fire| fire.outcome == domain::FireOutcome::Queued).count();
+        let queued = fires.iter().filter(|fire| fire.outcome == FireOutcome::Queued).count();
         Self {
             id: round.schedule.0,
             revision: round.revision,

@@ -9,6 +9,7 @@ use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder
 use tracing::instrument;
 use uuid::Uuid;
 
+use super::fire::missed_fire;
 use crate::entity::{clean, schedule_fires, schedules};
 use crate::sql::statement;
 use crate::store::timed;
@@ -85,7 +86,7 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<Recorded, StoreError> {
         let mut recorded = Recorded { schedules: waiting.len(), fires: Vec::new() };
-        let mut new = Vec::new();
+        let (mut new, mut news) = (Vec::new(), Vec::new());
         for (queued, fire) in waiting.into_iter().zip(fires) {
             let workflow = fire.workflow.as_ref().map(|new| new.id.0);
             if !self.leave_line(&tx, &queued, workflow).await? {
@@ -107,13 +108,16 @@ impl Store {
                 .await?;
             if row.rows_affected == 1 {
                 recorded.fires.push((fire.outcome, fire.reason));
+                news.extend(missed_fire(&queued.schedule.spec.name, queued.due, &fire));
                 new.extend(fire.workflow);
             }
         }
         if !new.is_empty() {
             self.insert(&tx, &new).await?;
         }
+        let announced = self.announce_with(&tx, &news, now).await?;
         tx.commit().await?;
+        self.wake_announcer(announced);
         if !new.is_empty() {
             self.wake_relay();
         }

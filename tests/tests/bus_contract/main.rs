@@ -99,6 +99,46 @@ request_contract! {
     a_closed_bus_ends_the_intake,
 }
 
+mod announcements;
+
+macro_rules! announcement_contract {
+    ($($case:ident,)*) => {
+        mod announcements_in_memory {
+            use super::*;
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                announcements::$case(announcements::Market::in_memory()).await;
+            })*
+        }
+        mod announcements_on_rabbitmq {
+            use super::*;
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                on_broker(async |broker| {
+                    announcements::$case(announcements::Market::on(broker).await).await;
+                })
+                .await;
+            })*
+        }
+    };
+}
+
+announcement_contract! {
+    what_is_announced_is_heard_as_farmhands_and_is_gone_after_the_ack,
+    nobody_needs_to_listen_and_what_came_before_the_first_is_gone,
+    what_is_announced_between_two_listeners_is_kept,
+    an_event_without_a_user_is_from_nobody_who_is_known,
+    an_event_that_is_given_back_or_dropped_comes_again_and_says_so,
+    events_keep_their_order_and_no_more_than_the_prefetch_are_in_hand,
+    listeners_share_what_is_announced,
+    an_event_that_cannot_be_understood_is_kept_with_the_reason,
+    of_an_event_that_is_too_large_the_beginning_is_kept,
+    an_event_that_is_given_back_for_ever_becomes_a_dead_letter,
+    announcements_lanes_and_requests_are_separate,
+    a_cancelled_listener_ends_and_what_it_handed_out_can_be_settled,
+    a_closed_bus_ends_its_listeners_and_announces_nothing,
+}
+
 macro_rules! contract {
     ($($case:ident,)*) => {
         mod memory {

@@ -16,7 +16,7 @@ enum Mode {
 }
 
 /// Stands between us and the broker.
-struct Proxy {
+pub struct Proxy {
     address: std::net::SocketAddr,
     mode: Arc<watch::Sender<Mode>>,
     /// Counted up to cut every connection.
@@ -24,7 +24,7 @@ struct Proxy {
 }
 
 impl Proxy {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let url = broker_url();
         let (_, target) = url.rsplit_once('@').expect("a URL with a user");
         let target = target.split('/').next().expect("host and port").to_owned();
@@ -35,7 +35,7 @@ impl Proxy {
         Self { address, mode, cuts }
     }
 
-    fn options(&self, broker: &Broker) -> RabbitMqOptions {
+    pub fn options(&self, broker: &Broker) -> RabbitMqOptions {
         let url = broker_url();
         let (user, target) = url.rsplit_once('@').expect("a URL with a user");
         let vhost = target.split_once('/').map_or("", |(_, vhost)| vhost);
@@ -45,7 +45,7 @@ impl Proxy {
         options
     }
 
-    fn cut(&self) {
+    pub fn cut(&self) {
         self.cuts.send_modify(|cuts| *cuts += 1);
     }
 

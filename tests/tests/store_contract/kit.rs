@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use domain::{
-    Announcement, Cause, DirectoryName, FarmManifest, FarmName, FarmSpec, Lane, Mode, Problem, StepOutcome,
-    StepRecord, StepState, SystemRng, Wait, WaitReason, Workflow, WorkflowEvent, WorkflowId, WorkflowKind,
-    WorkflowState, Write,
+    Announcement, AnnouncementKind, Cause, DirectoryName, FarmManifest, FarmName, FarmSpec, Lane, Mode,
+    Problem, StepOutcome, StepRecord, StepState, SystemRng, Wait, WaitReason, Workflow, WorkflowEvent,
+    WorkflowId, WorkflowKind, WorkflowState, Write,
 };
 use serde_json::json;
 use store::{
@@ -66,6 +66,33 @@ impl Drop for ServerDatabase {
 pub struct World {
     pub store: Store,
     pub database: Database,
+}
+
+/// An announcement as it lay in the outbox.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Announced {
+    pub kind: AnnouncementKind,
+    pub subject: String,
+    pub data: serde_json::Value,
+    pub traceparent: Option<String>,
+    /// By its id: seconds after the beginning of the test's time.
+    pub at: Option<i64>,
+}
+
+impl Announced {
+    fn read(row: &AnnouncementRow) -> Self {
+        let body: serde_json::Value = serde_json::from_slice(&row.body).expect("the body that was written");
+        let moment = row.id.get_timestamp().map(|moment| moment.to_unix().0);
+        Self {
+            kind: AnnouncementKind::of_event_type(&row.topic).expect("a type of ours"),
+            subject: body["subject"].as_str().expect("a subject").to_owned(),
+            data: body["data"].clone(),
+            traceparent: body["traceparent"].as_str().map(str::to_owned),
+            at: moment
+                .and_then(|seconds| i64::try_from(seconds).ok())
+                .map(|seconds| seconds - at(0).timestamp()),
+        }
+    }
 }
 
 /// Events as short JSON, so that a case can read what was written.
@@ -172,6 +199,22 @@ impl World {
         events
     }
 
+    /// Takes all announcements out of the outbox.
+    pub async fn announced(&self) -> Vec<Announced> {
+        let mut announced = Vec::new();
+        let publish = async |rows: Vec<AnnouncementRow>| {
+            let ids = rows.iter().map(|row| row.id).collect();
+            announced.extend(rows.iter().map(Announced::read));
+            ids
+        };
+        self.store.relay_announcements(10_000, publish).await.expect("relayed");
+        announced
+    }
+
+    pub async fn announced_subjects(&self) -> Vec<String> {
+        self.announced().await.into_iter().map(|one| one.subject).collect()
+    }
+
     pub async fn rows(&self, table: &str) -> i64 {
         self.store.number(&format!("select count(*) from {table}")).await.expect("a number")
     }
@@ -276,6 +319,7 @@ pub fn entry(claimed: &Claimed, seconds: i64, change: WorkflowChange) -> Journal
         lease_until: at(seconds) + LEASE,
         steps: Vec::new(),
         change,
+        announcements: Vec::new(),
         now: at(seconds),
     }
 }

@@ -6,6 +6,7 @@
 mod kit;
 
 mod acting;
+mod announcing;
 mod claiming;
 mod deciding;
 mod delivering;
@@ -44,6 +45,22 @@ macro_rules! on_both_databases {
 }
 
 on_both_databases! {
+    announcing::what_a_commit_announces_is_written_with_it,
+    announcing::a_batch_announces_for_those_whose_write_counted,
+    announcing::what_is_rolled_back_is_not_announced,
+    announcing::three_hundred_ends_are_announced_in_one_commit,
+    announcing::a_wait_that_a_wish_overtook_is_not_announced,
+    announcing::who_is_cancelled_before_a_worker_had_it_is_announced_too,
+    announcing::announcements_and_events_leave_apart_the_oldest_first,
+    announcing::two_announcers_share_the_work,
+    announcing::an_announcer_that_hangs_holds_up_no_event,
+    announcing::what_is_announced_wakes_the_announcer_and_not_the_relay,
+    announcing::what_nobody_took_for_long_is_given_up_and_no_event_is,
+    announcing::what_is_too_large_for_an_event_is_refused_and_fails_no_commit,
+    rotation::a_verdict_that_changes_is_announced_and_a_first_look_only_where_something_is_wrong,
+    rotation::an_account_that_goes_and_comes_back_is_announced,
+    quarantine::a_quarantine_is_announced_once_and_its_end_once,
+    scheduling::a_due_time_that_is_missed_is_announced,
     requesting::a_request_comes_back_as_it_was_asked,
     requesting::a_key_gives_the_same_workflow_and_a_reused_one_a_conflict,
     requesting::twenty_requests_with_one_key_make_one_workflow,

@@ -1,7 +1,8 @@
 //! Hosts that no workflow lets in, and the deny entries that were written for them.
 
-use domain::{DirectoryName, Dn, Sid, SystemRng, WorkflowId, WorkflowKind};
+use domain::{AnnouncementKind, DirectoryName, Dn, Sid, SystemRng, WorkflowId, WorkflowKind};
 use futures::future::join_all;
+use serde_json::json;
 use store::{
     FarmRecord, Finish, NewQuarantine, NewWorkflow, QuarantineFilter, Quarantined, Release, StoreError,
     WorkflowChange, WorkflowFilter,
@@ -189,4 +190,28 @@ pub async fn only_deployed_farms_are_asked_about(world: World) {
     assert_eq!(farms.iter().map(|farm| farm.name.to_string()).collect::<Vec<_>>(), ["A", "B"]);
     let other = DirectoryName::parse("other").expect("a name");
     assert!(world.store.deployed_farms(&other).await.expect("an answer").is_empty());
+}
+
+pub async fn a_quarantine_is_announced_once_and_its_end_once(world: World) {
+    let new = host(1);
+    for seconds in [1, 2] {
+        placed(&world, &new, seconds).await;
+    }
+    let announced = world.announced().await;
+    let [added] = announced.as_slice() else { panic!("{announced:#?}") };
+    assert_eq!((added.kind, added.subject.as_str()), (AnnouncementKind::QuarantineAdded, "Host1"));
+    let expected = json!({
+        "directory": "default", "host": "Host1", "sid": new.host_sid, "workflowId": new.workflow, "by": "ann",
+        "reason": "beacon seen",
+    });
+    assert_eq!(added.data, expected);
+    let releases = (0..4).map(|number| {
+        let (store, release) = (world.store.clone(), release(10 + number));
+        async move { store.release_quarantine(&directory(), &sid(1), &release).await.expect("an answer") }
+    });
+    assert_eq!(join_all(releases).await.into_iter().filter(|ended| *ended).count(), 1);
+    let announced = world.announced().await;
+    let [ended] = announced.as_slice() else { panic!("{announced:#?}") };
+    assert_eq!((ended.kind, ended.subject.as_str()), (AnnouncementKind::QuarantineReleased, "Host1"));
+    assert_eq!((&ended.data["by"], &ended.data["reason"]), (&json!("bob"), &json!("rebuilt")));
 }

@@ -2,7 +2,9 @@
 
 use domain::containment::KeyId;
 use domain::rotation::{FindingCode, RotationFinding};
-use domain::{Dn, RotationItem, RotationVerdict as V, Sid, SystemRng, WorkflowEvent, WorkflowId};
+use domain::{
+    AnnouncementKind, Dn, RotationItem, RotationVerdict as V, Sid, SystemRng, WorkflowEvent, WorkflowId,
+};
 use store::{
     FarmFacts, FarmRecord, Finish, RotationBatch, RotationFilter, RotationRecorded, StoreError,
     VerdictChange, WorkflowChange,
@@ -233,4 +235,58 @@ pub async fn farms_of_an_earlier_version_are_found_by_their_account(world: World
     let store = world.another_store().await;
     let found = store.farm_of_account(&directory(), &sid(11)).await.expect("an answer");
     assert_eq!(found, Some(farm_name("One")));
+}
+
+/// `account: before -> after` of what was announced.
+async fn told(world: &World) -> Vec<String> {
+    let announced = world.announced().await;
+    assert!(announced.iter().all(|one| one.kind == AnnouncementKind::VerdictChanged));
+    let word = |value: &serde_json::Value| value.as_str().unwrap_or("null").to_owned();
+    let line = |one: &Announced| {
+        format!("{}: {} -> {}", one.subject, word(&one.data["before"]), word(&one.data["after"]))
+    };
+    let mut lines: Vec<_> = announced.iter().map(line).collect();
+    lines.sort_unstable();
+    lines
+}
+
+pub async fn a_verdict_that_changes_is_announced_and_a_first_look_only_where_something_is_wrong(
+    world: World,
+) {
+    let names: Vec<_> = (0..1200).map(|number| format!("Many{number:04}")).collect();
+    let well = (0..).zip(&names).map(|(number, name)| item(name, 5000 + number, V::Current, 7)).collect();
+    assert_eq!(world.record(1, well).await.changed, 1200);
+    assert_eq!(told(&world).await, [""; 0], "a first look at what is well is no news");
+    let first = vec![item("A", 1, V::Due, 7), item("B", 2, V::Idle, 7), item("C", 3, V::Rolling, 7)];
+    world.record(2, first.clone()).await;
+    assert_eq!(told(&world).await, ["B$: null -> idle"]);
+    world.record(3, first).await;
+    assert_eq!(told(&world).await, [""; 0]);
+    // Another key is a change on record, and none of the verdict.
+    world
+        .record(4, vec![item("A", 1, V::Idle, 7), item("B", 2, V::Current, 8), item("C", 3, V::Rolling, 8)])
+        .await;
+    assert_eq!(told(&world).await, ["A$: due -> idle", "B$: idle -> current"]);
+    let mut late = item("A", 1, V::Never, 7);
+    late.farm = Some(farm_name("ITFarm1"));
+    world.record(5, vec![late.clone()]).await;
+    let announced = world.announced().await;
+    let data = &announced[0].data;
+    assert_eq!((&data["sid"], &data["farm"]), (&serde_json::json!(late.sid), &serde_json::json!("ITFarm1")));
+    assert_eq!(
+        (&data["why"], &data["nextDue"]),
+        (&serde_json::json!(late.why), &serde_json::json!(late.next_due))
+    );
+}
+
+pub async fn an_account_that_goes_and_comes_back_is_announced(world: World) {
+    world.record(1, vec![item("A", 1, V::Current, 7), item("B", 2, V::Current, 7)]).await;
+    world.record(10, vec![item("B", 2, V::Current, 7)]).await;
+    let check = WorkflowId::new(at(10), &SystemRng);
+    let gone = world.store.note_gone_accounts(&directory(), at(10), check, at(11)).await.expect("noted");
+    assert_eq!((gone, told(&world).await), (1, vec!["A$: current -> gone".to_owned()]));
+    let again = world.store.note_gone_accounts(&directory(), at(10), check, at(12)).await.expect("noted");
+    assert_eq!((again, told(&world).await), (0, vec![]));
+    world.record(20, vec![item("A", 1, V::Current, 7)]).await;
+    assert_eq!(told(&world).await, ["A$: gone -> current"]);
 }

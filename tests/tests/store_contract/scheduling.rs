@@ -395,3 +395,22 @@ pub async fn the_roles_of_a_principal_are_those_of_its_tokens_that_were_not_revo
         world.store.tokens().await.expect("a list").into_iter().map(|token| token.id).collect();
     assert_eq!(ids.len(), 2);
 }
+
+pub async fn a_due_time_that_is_missed_is_announced(world: World) {
+    let schedule = made(&world, "nightly").await;
+    // Two days late: the runs of the meantime are superseded or too late.
+    let recorded = fire(&world.store, 2 * 24 * 3600, 10).await;
+    let missed = recorded.fires.iter().filter(|(outcome, _)| *outcome == FireOutcome::Missed).count();
+    assert!(missed > 0, "{recorded:?}");
+    let announced = world.announced().await;
+    assert_eq!(announced.len(), missed);
+    let on_record: BTreeSet<_> = fires(&world, &schedule).await.into_iter().map(|fire| fire.due).collect();
+    for one in announced {
+        assert_eq!((one.kind, one.subject.as_str()), (domain::AnnouncementKind::FireMissed, "nightly"));
+        assert_eq!(one.data["outcome"], "missed");
+        let due: DateTime<Utc> = serde_json::from_value(one.data["dueAt"].clone()).expect("a time");
+        assert!(on_record.contains(&due), "{due}");
+        let reason: FireReason = serde_json::from_value(one.data["reason"].clone()).expect("a reason");
+        assert!([FireReason::Late, FireReason::Superseded].contains(&reason));
+    }
+}

@@ -10,6 +10,7 @@
 //! message, keeps the workflow alive. Whatever happens to this process, the reaper emits the
 //! workflow again when the lease has run out.
 
+mod announce;
 mod approve;
 pub mod backoff;
 pub mod execute;

@@ -104,6 +104,7 @@ async fn drive(shared: &Shared, claimed: Claimed, lease: Lease) -> Result<(), St
     .of_kind(workflow.kind.clone())
     .about(workflow.farm.clone())
     .among(Arc::new(shared.store.clone()))
+    .child_of(workflow.parent)
     .asked_by(&workflow.requested_by, workflow.reason.as_deref())
     .with_farm(farm, sharing);
     let records = workflow.steps.iter().filter(|step| step.attempts > 0).cloned().collect();
@@ -146,6 +147,7 @@ fn not_now(shared: &Shared, claimed: &Claimed, pause: Duration, detail: String) 
         lease_until: now,
         steps: Vec::new(),
         change: WorkflowChange::Wait(wait),
+        announcements: Vec::new(),
         now,
     }
 }
@@ -250,6 +252,7 @@ impl Run<'_> {
     async fn attempt(&mut self, step: &dyn DynStep, record: &mut StepRecord) -> Result<(), Attempt> {
         let lease = self.lease.clone();
         let limit = self.shared.timing.step;
+        self.cx.take_announcements();
         self.cx.set_memo(record.outcome.as_ref().map(|outcome| outcome.memo.clone()).unwrap_or_default());
         tokio::select! {
             outcome = AssertUnwindSafe(self.ensure(step, record)).catch_unwind() => outcome.unwrap_or_else(|_| {
@@ -400,6 +403,7 @@ impl Run<'_> {
 
     /// Persists a step that did not succeed, and what follows for the workflow.
     async fn rest(&mut self, mut record: StepRecord, error: StepError) -> Stop {
+        self.cx.take_announcements();
         // Behind a deletion nothing is undone, so that it can only go on.
         let error = match unwind::has_deleted(&self.records) || unwind::has_deleted([&record]) {
             true => error.or_park(),
@@ -502,12 +506,14 @@ impl Run<'_> {
         }
         let now = self.shared.clock.now();
         let lease_until = now + self.shared.timing.lease;
+        let announcements = self.announced(&steps, &change, now);
         let entry = JournalEntry {
             workflow_id: self.claimed.workflow.id,
             fencing_token: self.lease.fencing_token(),
             lease_until,
             steps,
             change,
+            announcements,
             now,
         };
         let committed = self.shared.journal.commit(entry).await;

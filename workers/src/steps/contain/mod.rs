@@ -19,6 +19,7 @@ pub mod deny_on_record;
 pub mod disable_computer;
 pub mod doors;
 pub mod exposure;
+pub mod exposure_end;
 pub mod host;
 pub mod judge;
 pub mod preempt;

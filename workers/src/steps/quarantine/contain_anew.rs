@@ -1,8 +1,9 @@
 //! `contain-anew`: a host that got back in is cut off again, by a containment of its own.
 
 use async_trait::async_trait;
+use domain::announcement::{LetIn, QuarantinedHost};
 use domain::request::CompromiseRequest;
-use domain::{Lane, Mode, PrincipalRef, WorkflowKind, Write};
+use domain::{Announcement, Lane, Mode, PrincipalRef, WorkflowKind, Write};
 use serde::{Deserialize, Serialize};
 use store::Quarantined;
 
@@ -67,6 +68,7 @@ impl Step for ContainAnew {
             };
             let containment = ask_again(cx, &containment(quarantine)?, &series, is_over).await?;
             host.contained_by = Some(containment.id);
+            cx.announce(news(cx, host));
         }
         Ok(Verified { output: to_value(&output)?, detail: plan.detail.clone() })
     }
@@ -74,6 +76,21 @@ impl Step for ContainAnew {
     async fn undo(&self, _: &StepContext, _: &[Write]) -> Result<(), StepError> {
         Ok(())
     }
+}
+
+fn news(cx: &StepContext, host: &HostChecked) -> Announcement {
+    let let_in: Vec<_> = host
+        .let_in
+        .iter()
+        .map(|one| LetIn {
+            account: &one.account,
+            domain_controllers: &one.domain_controllers,
+            paths: &one.paths,
+        })
+        .collect();
+    let about = QuarantinedHost { directory: &cx.directory, host: &host.name, sid: &host.sid };
+    let (again, by) = (&host.enabled_again_on, host.contained_by);
+    Announcement::quarantined_host_can_read(&about, cx.workflow_id, &let_in, again, by)
 }
 
 /// As it was asked for the first time.

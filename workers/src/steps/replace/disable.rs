@@ -2,10 +2,12 @@
 
 use async_trait::async_trait;
 use directory::Entry;
+use domain::request::ReplaceRequest;
 use domain::{AttributeChange, Change};
 
 use super::carry::{CONTROL, values};
 use super::{find, replaced_already, surveyed};
+use crate::steps::contain::exposure_end;
 use crate::steps::find_farm;
 use crate::steps::gmsa::fields::DISABLED;
 use crate::steps::outputs::not_as_written;
@@ -30,6 +32,10 @@ impl Step for DisableOld {
 
     async fn check(&self, cx: &StepContext) -> Result<Self::Observed, StepError> {
         let Some(survey) = surveyed(cx)? else { return Ok(None) };
+        if survey.parking.is_some() {
+            // There will be nothing to verify.
+            announce(cx, "the exposed account is parked and disabled, and another has its place").await?;
+        }
         let old = find::old(cx.dc().await?.as_ref(), &survey, &[CONTROL]).await?;
         Ok(Some(old.ok_or_else(|| find_farm::gone(&survey.old.dn))?))
     }
@@ -51,6 +57,14 @@ impl Step for DisableOld {
         if let Some(old) = self.check(cx).await?.filter(|old| disabled(old).is_some()) {
             return Err(not_as_written(format!("{} is not disabled", old.dn)));
         }
+        announce(cx, "the exposed account is disabled, and another has its place").await?;
         Ok(Verified { output: plan.expected.clone(), detail: plan.detail.clone() })
     }
+}
+
+/// Where a containment asked for the replacement, the old password opens nothing from here on.
+async fn announce(cx: &StepContext, evidence: &str) -> Result<(), StepError> {
+    let Some(parent) = cx.parent() else { return Ok(()) };
+    let request: ReplaceRequest = cx.input()?;
+    exposure_end::announce(cx, parent, &request.account_sid, evidence).await
 }

@@ -16,6 +16,7 @@ use domain::{ErrorCode, Mode, Problem, WaitReason};
 use serde::{Deserialize, Serialize};
 
 use self::life::{Copy, Known, Standing};
+use super::contain::exposure_end;
 use super::everywhere::{Lag, Look, ask_every_dc};
 use super::gmsa::CLASS;
 use super::outputs::{count, list, to_value};
@@ -104,7 +105,9 @@ impl Step for AwaitRoll {
     }
 
     /// `check` has just seen it.
-    async fn verify(&self, _: &StepContext, plan: &StepPlan) -> Result<Verified, StepError> {
+    async fn verify(&self, cx: &StepContext, plan: &StepPlan) -> Result<Verified, StepError> {
+        let request: AwaitRollRequest = cx.input()?;
+        exposure_end::announce(cx, request.compromise, &request.account_sid, &plan.detail).await?;
         Ok(Verified { output: plan.expected.clone(), detail: plan.detail.clone() })
     }
 }
