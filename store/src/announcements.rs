@@ -102,10 +102,9 @@ impl Store {
         announcement: &Announcement,
         now: DateTime<Utc>,
     ) -> Result<Option<uuid::Uuid>, StoreError> {
-        let Some(row) = self.announcement_row(announcement, now)? else { return Ok(None) };
+        let Some(row) = self.announcement_row(announcement, now) else { return Ok(None) };
         let id = row.id;
-        let row = model(row, now).into_active_model().reset_all();
-        outbox::Entity::insert(row).exec_without_returning(db).await?;
+        self.insert_announcements(db, vec![outbox::Model::announcement(row, now)]).await?;
         Ok(Some(id))
     }
 

@@ -53,11 +53,12 @@ impl Ears {
         .await;
     }
 
+    /// In the order of the events' ids.
     async fn firings(&self, rule: &Rule) -> Vec<Firing> {
         self.quiet().await;
         let mut firings =
             self.world.store.rule_firings(rule.id, None, None, 500).await.expect("a page").items;
-        firings.reverse();
+        firings.sort_by(|one, other| one.event.id.cmp(&other.event.id));
         firings
     }
 
@@ -165,8 +166,7 @@ async fn a_dry_run_asks_for_a_plan_and_what_cannot_be_is_recorded_with_its_reaso
     ears.say(Some("farmhand"), &event("1", &json!({"name": "web-1"})));
     ears.say(Some("farmhand"), &event("2", &json!({"name": "a/b"})));
     ears.say(Some("farmhand"), &event("3", &json!({"host": "web-1"})));
-    let mut firings = ears.firings(&dry).await;
-    firings.sort_by(|one, other| one.event.id.cmp(&other.event.id));
+    let firings = ears.firings(&dry).await;
     use FiringOutcome::{DryRun, Failed, Refused};
     assert_eq!(firings.iter().map(|firing| firing.outcome).collect::<Vec<_>>(), [DryRun, Refused, Failed]);
     assert_eq!(firings[1].code, Some(domain::ErrorCode::InvalidRequest));

@@ -80,9 +80,10 @@ async fn react(store: &Store, id: &str, firing: PlannedFiring, seconds: i64) -> 
     }
 }
 
+/// In the order of the events' ids.
 async fn firings(world: &World, rule: &Rule) -> Vec<Firing> {
     let mut firings = world.store.rule_firings(rule.id, None, None, 500).await.expect("a page").items;
-    firings.reverse();
+    firings.sort_by(|one, other| one.event.id.cmp(&other.event.id));
     firings
 }
 
