@@ -56,6 +56,7 @@ async fn refresh_database(api: &Api) -> Result<(), StoreError> {
     metrics::gauge!("farmhand_outbox_oldest_seconds").set(age);
     report_announcements(api).await?;
     refresh_schedules(api).await?;
+    report_deliveries(api).await?;
     let counts = api.store.count_by_state().await?;
     report_workflows(api, &counts);
     report_gmsas(api, &api.store.count_by_verdict().await?);
@@ -69,6 +70,15 @@ async fn report_announcements(api: &Api) -> Result<(), StoreError> {
     let age = waiting.oldest.map_or(0.0, |oldest| (api.clock.now() - oldest).as_seconds_f64().max(0.0));
     metrics::gauge!("farmhand_announcements_waiting").set(waiting.rows as f64);
     metrics::gauge!("farmhand_announcements_oldest_seconds").set(age);
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float; counts stay far below 2^53")]
+async fn report_deliveries(api: &Api) -> Result<(), StoreError> {
+    let stats = api.store.delivery_stats().await?;
+    let age = stats.oldest_pending.map_or(0.0, |since| (api.clock.now() - since).as_seconds_f64().max(0.0));
+    metrics::gauge!("farmhand_webhook_deliveries_pending").set(stats.pending as f64);
+    metrics::gauge!("farmhand_webhook_oldest_pending_seconds").set(age);
     Ok(())
 }
 
