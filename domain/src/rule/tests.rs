@@ -106,7 +106,7 @@ fn a_condition_is_true_or_false_and_nothing_else() {
         ("event.data.name is startingwith('DB')", false),
         ("event.type == 'com.example.computer-created' and event.own", true),
         ("event.data.severity >= 7", true),
-        ("event.data.missing == 'x'", false),
+        ("event.data.missing | default('') == 'x'", false),
         ("event.data.missing is defined", false),
         ("'a' in event.data.tags", true),
     ] {
@@ -116,7 +116,9 @@ fn a_condition_is_true_or_false_and_nothing_else() {
             "{when}"
         );
     }
-    for when in ["event.data.name", "event.data.missing", "event.data.a.b == 1", "1"] {
+    for when in
+        ["event.data.name", "event.data.missing", "event.data.missing == 1", "event.data.a.b == 1", "1"]
+    {
         let error = holds(when, json!({"name": "x"})).expect_err(when);
         assert_eq!(error.place, "when", "{error}");
     }

@@ -28,8 +28,9 @@ pub async fn run(cx: Context, command: Rule) -> Result<Exit, Failure> {
         }
         Rule::Update(args) => {
             let body = definition(&args.file)?;
-            let asked = cx.client.ask(Method::PUT, &path(&body.name), &to_json(&body)?, None);
-            answer(&cx, asked.await?.document, "changed")
+            let (path, body) = (path(&body.name), to_json(&body)?);
+            let document = cx.client.ask(Method::PUT, &path, &body, None).await?.document;
+            answer(&cx, document, "changed")
         }
         Rule::Delete { name } => {
             cx.client.delete(&path(&name)).await?;
