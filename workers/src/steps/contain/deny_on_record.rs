@@ -372,9 +372,9 @@ mod tests {
     #[test]
     fn a_farm_that_is_not_on_record_is_refused_before_anything_is_written() {
         let farms = [farm("One", 1301, &[])];
-        let error = in_scope(&farms, &host(), &request(&["Onne"]).farms).expect_err("refused");
+        let error = candidates(&farms, &host(), &request(&["Onne"]).farms).expect_err("refused");
         assert_eq!(error.problem().code, ErrorCode::FarmNotDeployed);
-        assert_eq!(in_scope(&farms, &host(), &request(&["ONE"]).farms).expect("known").len(), 1);
+        assert_eq!(candidates(&farms, &host(), &request(&["ONE"]).farms).expect("known").len(), 1);
     }
 
     #[test]
