@@ -70,7 +70,7 @@ async fn events_of_webhooks_and_of_a_named_publisher_have_hosts_join_once_on_a_r
         "webhook",
         "create",
         "siem",
-        "--url",
+        "--to",
         &receiver.url,
         "--events",
         "farmhand.event.workflow-finished.v1",
