@@ -416,7 +416,7 @@ mod tests {
             "rule firings new-web-host --outcome rate-limited",
             "webhook list --direction out",
             "webhook show siem",
-            "webhook create siem --url https://siem/ --events farmhand.event.*,x --secret-file s --description d",
+            "webhook create siem --to https://siem/ --events farmhand.event.*,x --secret-file s --description d",
             "webhook create cmdb --inbound hmac",
             "webhook delete siem",
             "webhook pause siem --reason why",
@@ -468,8 +468,8 @@ mod tests {
             "rule create",
             "rule firings x --outcome banana",
             "webhook create siem",
-            "webhook create siem --url https://siem/",
-            "webhook create siem --url https://siem/ --events x --inbound hmac",
+            "webhook create siem --to https://siem/",
+            "webhook create siem --to https://siem/ --events x --inbound hmac",
             "webhook create siem --inbound magic",
         ] {
             let kind = parse(&format!("farmhand {line}")).expect_err(line).kind();

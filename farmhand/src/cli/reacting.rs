@@ -87,7 +87,7 @@ pub enum Webhook {
     Show { name: String },
     /// Makes a webhook and prints its secret, once
     ///
-    /// With --url another system is told of events; with --inbound another system calls Farmhand, at
+    /// With --to another system is told of events; with --inbound another system calls Farmhand, at
     /// /api/v1/webhooks/NAME, and rules hear what it says. See docs/webhooks.md.
     Create(WebhookCreate),
     /// Deletes a webhook, with its secret and everything that was to be sent
@@ -121,10 +121,16 @@ pub struct WebhookList {
 pub struct WebhookCreate {
     pub name: String,
     /// Tell this address of events
-    #[arg(long, requires = "events", required_unless_present = "inbound", conflicts_with = "inbound")]
-    pub url: Option<String>,
+    #[arg(
+        long,
+        value_name = "URL",
+        requires = "events",
+        required_unless_present = "inbound",
+        conflicts_with = "inbound"
+    )]
+    pub to: Option<String>,
     /// Which: CloudEvents types, a `*` at the end stands for any rest; several separated by commas
-    #[arg(long, value_name = "TYPES", value_delimiter = ',', requires = "url")]
+    #[arg(long, value_name = "TYPES", value_delimiter = ',', requires = "to")]
     pub events: Vec<String>,
     /// Be called, by who proves that it knows the secret: bearer, hmac or github
     #[arg(long, value_name = "PROOF")]

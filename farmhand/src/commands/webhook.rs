@@ -94,7 +94,7 @@ fn definition(args: WebhookCreate) -> Result<Value, Failure> {
         }
         None => {
             body["direction"] = json!("out");
-            body["url"] = json!(args.url);
+            body["url"] = json!(args.to);
             body["events"] = json!(args.events);
         }
     }
@@ -129,14 +129,14 @@ mod tests {
     fn flags_make_what_the_server_takes() {
         let outward = WebhookCreate {
             name: "siem".to_owned(),
-            url: Some("https://siem/".to_owned()),
+            to: Some("https://siem/".to_owned()),
             events: vec!["farmhand.event.*".to_owned()],
             inbound: None,
             secret_file: None,
             description: Some("d".to_owned()),
         };
         let inward = WebhookCreate {
-            url: None,
+            to: None,
             events: Vec::new(),
             inbound: Some(WebhookAuth::Github),
             ..outward.clone()

@@ -47,7 +47,7 @@ async fn events_of_webhooks_and_of_a_named_publisher_have_hosts_join_once_on_a_r
         directory: lab.directory_env(&lab.service),
     };
     let mut cluster = Cluster::of(parts).await;
-    cluster.server_env = vec![("FARMHAND_LOG_FILTER".to_owned(), "debug".to_owned())];
+    cluster.server_env = vec![("FARMHAND_LOG".to_owned(), "debug".to_owned())];
     let cluster = cluster.start(2, 1).await;
     let deployed = cluster.submit(&manifest(&farm, &group, &["Host1"])).await;
     assert_eq!(cluster.finishes(&deployed, LIMIT).await.state, WorkflowState::Succeeded);
@@ -70,7 +70,7 @@ async fn events_of_webhooks_and_of_a_named_publisher_have_hosts_join_once_on_a_r
         "webhook",
         "create",
         "siem",
-        "--url",
+        "--to",
         &receiver.url,
         "--events",
         "farmhand.event.workflow-finished.v1",
