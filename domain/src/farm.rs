@@ -14,8 +14,8 @@ use crate::{
 };
 
 pub use manifest::{
-    AccountManifest, FarmManifest, HostActionsManifest, MembershipManifest, Metadata, RotationManifest,
-    SpecManifest,
+    AccountManifest, DriftManifest, FarmManifest, HostActionsManifest, MembershipManifest, Metadata,
+    RotationManifest, SpecManifest,
 };
 
 /// How hosts come to read the managed password.
@@ -43,6 +43,31 @@ pub struct FarmSpec {
     pub host_actions: HostActionsSpec,
     #[serde(default, skip_serializing_if = "RotationSpec::is_default")]
     pub rotation: RotationSpec,
+    #[serde(default, skip_serializing_if = "DriftSpec::is_default")]
+    pub drift: DriftSpec,
+}
+
+/// What becomes of drift.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DriftSpec {
+    pub on_drift: OnDrift,
+}
+
+impl DriftSpec {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnDrift {
+    /// It is told.
+    #[default]
+    Report,
+    /// And an update that mends it is asked for, which a second person approves.
+    Mend,
 }
 
 /// How the password's rolling is helped along.

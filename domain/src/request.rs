@@ -1,5 +1,5 @@
-//! What workflows are asked to do, as their `input` holds it. A deploy's and an update's input is a
-//! [`crate::FarmSpec`].
+//! What workflows are asked to do, as their `input` holds it. A deploy's input is a [`crate::FarmSpec`],
+//! an update's one with more beside it.
 //!
 //! What is on record about the farm is no part of a request: between the request and its turn at
 //! the farm's lock another workflow may have changed it.
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::containment::KeyId;
-use crate::{AccountName, FarmName, ManagedPasswordInterval, PrincipalRef, Sid, WorkflowId};
+use crate::{AccountName, FarmName, FarmSpec, ManagedPasswordInterval, PrincipalRef, Sid, WorkflowId};
 
 /// `add-host` and `remove-host`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,6 +126,28 @@ pub struct RotationCheckRequest {
     pub max_interval_days: u32,
     /// How long changes are kept.
     pub keep_days: u32,
+}
+
+/// `update`: the farm's manifest, and how it comes about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UpdateRequest {
+    #[serde(flatten)]
+    pub spec: FarmSpec,
+    /// A second person approves it first: nobody asked for this update but a check that found drift.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub approval: bool,
+}
+
+/// `drift-check`. What the request leaves out is the orchestrator's configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DriftCheckRequest {
+    /// Every farm is compared, whether or not anything has changed about it.
+    #[serde(default)]
+    pub full: bool,
+    /// So long after the last time that every farm was compared it is done again anyway.
+    pub full_every_seconds: u64,
 }
 
 /// `nudge`.

@@ -153,6 +153,8 @@ impl WorkflowKind {
     pub const KDS_ROOT_KEY_RECOVERY: Self = Self::known("kds-root-key-recovery");
     /// Every gMSA of a directory, or a farm's, is read and judged.
     pub const ROTATION_CHECK: Self = Self::known("rotation-check");
+    /// What the directory holds of farms is compared with what was asked for and what is on record.
+    pub const DRIFT_CHECK: Self = Self::known("drift-check");
     /// A member host is asked to fetch a password that is due, so that it rolls.
     pub const NUDGE: Self = Self::known("nudge");
 

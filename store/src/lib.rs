@@ -18,6 +18,7 @@ mod announcements;
 mod approvals;
 mod calendars;
 mod connect;
+mod drift;
 mod entity;
 mod events;
 mod farms;
@@ -32,6 +33,7 @@ mod outbox;
 mod quarantine;
 mod reaper;
 mod rotation;
+mod rules;
 mod schedules;
 mod schema;
 mod sql;
@@ -40,12 +42,21 @@ mod submit;
 #[cfg(feature = "testing")]
 mod testing;
 mod tokens;
+mod webhooks;
 mod workflows;
 
+pub use drift::{
+    AskedFor, AtWork, Compared, DriftBatch, DriftChange, DriftFilter, DriftMark, DriftRow, DriftSubject,
+    Mend, Newest, Object, RestsOn,
+};
 pub use error::StoreError;
 pub use model::*;
+pub use rules::{Firing, FiringEvent, HeardEvent, PlannedFiring, Reacted, Rule, SettledFiring, Unfired};
 pub use schedules::{
     CalendarRecord, DueSchedule, Fire, Paused, PlannedFire, PlannedRound, QueuedFire, Recorded, Schedule,
     ScheduleStats,
 };
 pub use store::{Store, StoreOptions};
+pub use webhooks::{
+    Attempt, ClaimedDelivery, Delivery, DeliveryStats, NewDelivery, Received, Settlement, Webhook,
+};

@@ -8,7 +8,7 @@
 
 mod conformance;
 
-use conformance::{gmsa, groups, login, names, rights, search, spn, topology};
+use conformance::{changes, gmsa, groups, login, names, rights, search, spn, topology};
 
 /// For each case a test on either side.
 macro_rules! cases {
@@ -94,6 +94,12 @@ cases! {
         effective_rights,
         page_by_page,
         changes_since;
+    changes:
+        a_dc_names_its_database_and_where_it_stands,
+        every_write_raises_the_highest_usn,
+        what_is_written_as_it_was_is_no_change,
+        a_renamed_object_has_changed_and_its_groups_have_not,
+        a_deleted_object_leaves_no_trace_that_the_delegated_account_sees;
     rights:
         accounts_only_in_their_container,
         groups_only_where_delegated,

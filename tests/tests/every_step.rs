@@ -92,6 +92,10 @@ fn request(kind: &Asked) -> Case {
             let input = json!({ "everyDc": true, "maxIntervalDays": 30, "keepDays": 400 });
             Case { on_a_farm: true, input }
         }
+        // Of the farm that is asked for; of a whole directory in tests/drift.
+        "drift-check" => {
+            Case { on_a_farm: true, input: json!({ "full": false, "fullEverySeconds": 86_400 }) }
+        }
         // An account that has rolled since; one that is due is nudged in tests/rotation.
         "nudge" => {
             let key =

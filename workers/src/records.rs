@@ -5,10 +5,11 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use domain::{DirectoryName, Dn, FarmName, Sid, Workflow, WorkflowId};
+use domain::{DirectoryName, Dn, DriftState, FarmName, Sid, Workflow, WorkflowId};
 use store::{
-    Denial, Farm, IdempotencyKey, NewQuarantine, NewWorkflow, Preempted, Preemption, Quarantined, Release,
-    RotationBatch, RotationRecorded, Store, StoreError, Submitted,
+    Denial, DriftBatch, DriftChange, DriftMark, DriftSubject, Farm, IdempotencyKey, Mend, NewQuarantine,
+    NewWorkflow, Preempted, Preemption, Quarantined, Release, RestsOn, RotationBatch, RotationRecorded,
+    Store, StoreError, Submitted,
 };
 use uuid::Uuid;
 
@@ -92,10 +93,71 @@ pub trait Records: Send + Sync {
     ) -> Result<Vec<FarmName>, StoreError> {
         Err(without())
     }
+
+    // What drift-check needs besides.
+    async fn drift_mark(&self, _directory: &DirectoryName) -> Result<Option<DriftMark>, StoreError> {
+        Err(without())
+    }
+    async fn drift_subjects(
+        &self,
+        _directory: &DirectoryName,
+        _after: Option<&FarmName>,
+        _limit: u32,
+    ) -> Result<Vec<DriftSubject>, StoreError> {
+        Err(without())
+    }
+    async fn drift_subjects_named(
+        &self,
+        _directory: &DirectoryName,
+        _names: &[FarmName],
+    ) -> Result<Vec<DriftSubject>, StoreError> {
+        Err(without())
+    }
+    async fn drift_due(
+        &self,
+        _directory: &DirectoryName,
+        _invocation: &str,
+        _after: Option<&FarmName>,
+        _limit: u32,
+    ) -> Result<Vec<FarmName>, StoreError> {
+        Err(without())
+    }
+    async fn drift_rests_on(
+        &self,
+        _directory: &DirectoryName,
+        _after: Option<&FarmName>,
+        _limit: u32,
+    ) -> Result<Vec<RestsOn>, StoreError> {
+        Err(without())
+    }
+    async fn record_drift(&self, _batch: &DriftBatch) -> Result<Vec<DriftChange>, StoreError> {
+        Err(without())
+    }
+    async fn settle_drift(&self, _directory: &DirectoryName, _mark: &DriftMark) -> Result<(), StoreError> {
+        Err(without())
+    }
+    async fn note_mend(
+        &self,
+        _directory: &DirectoryName,
+        _farm: &FarmName,
+        _mend: &Mend,
+    ) -> Result<(), StoreError> {
+        Err(without())
+    }
+    async fn count_by_drift(&self) -> Result<Vec<(DirectoryName, DriftState, u64)>, StoreError> {
+        Err(without())
+    }
+    async fn drifted_farms(
+        &self,
+        _directory: &DirectoryName,
+        _limit: u32,
+    ) -> Result<Vec<FarmName>, StoreError> {
+        Err(without())
+    }
 }
 
 fn without() -> StoreError {
-    StoreError::Statement("this record holds no rotation".into())
+    StoreError::Statement("this record was made for other steps".into())
 }
 
 #[async_trait]
@@ -197,5 +259,64 @@ impl Records for Store {
         limit: u32,
     ) -> Result<Vec<FarmName>, StoreError> {
         Self::farms_without_account(self, directory, limit).await
+    }
+    async fn drift_mark(&self, directory: &DirectoryName) -> Result<Option<DriftMark>, StoreError> {
+        Self::drift_mark(self, directory).await
+    }
+    async fn drift_subjects(
+        &self,
+        directory: &DirectoryName,
+        after: Option<&FarmName>,
+        limit: u32,
+    ) -> Result<Vec<DriftSubject>, StoreError> {
+        Self::drift_subjects(self, directory, after, limit).await
+    }
+    async fn drift_subjects_named(
+        &self,
+        directory: &DirectoryName,
+        names: &[FarmName],
+    ) -> Result<Vec<DriftSubject>, StoreError> {
+        Self::drift_subjects_named(self, directory, names).await
+    }
+    async fn drift_due(
+        &self,
+        directory: &DirectoryName,
+        invocation: &str,
+        after: Option<&FarmName>,
+        limit: u32,
+    ) -> Result<Vec<FarmName>, StoreError> {
+        Self::drift_due(self, directory, invocation, after, limit).await
+    }
+    async fn drift_rests_on(
+        &self,
+        directory: &DirectoryName,
+        after: Option<&FarmName>,
+        limit: u32,
+    ) -> Result<Vec<RestsOn>, StoreError> {
+        Self::drift_rests_on(self, directory, after, limit).await
+    }
+    async fn record_drift(&self, batch: &DriftBatch) -> Result<Vec<DriftChange>, StoreError> {
+        Self::record_drift(self, batch).await
+    }
+    async fn settle_drift(&self, directory: &DirectoryName, mark: &DriftMark) -> Result<(), StoreError> {
+        Self::settle_drift(self, directory, mark).await
+    }
+    async fn note_mend(
+        &self,
+        directory: &DirectoryName,
+        farm: &FarmName,
+        mend: &Mend,
+    ) -> Result<(), StoreError> {
+        Self::note_mend(self, directory, farm, mend).await
+    }
+    async fn count_by_drift(&self) -> Result<Vec<(DirectoryName, DriftState, u64)>, StoreError> {
+        Self::count_by_drift(self).await
+    }
+    async fn drifted_farms(
+        &self,
+        directory: &DirectoryName,
+        limit: u32,
+    ) -> Result<Vec<FarmName>, StoreError> {
+        Self::drifted_farms(self, directory, limit).await
     }
 }

@@ -15,7 +15,7 @@ impl Registry {
     /// Everything that Farmhand does.
     pub fn standard() -> Self {
         use crate::runbooks::{
-            add_host, await_roll, compromise_removal, decommission, deploy, import, inspect,
+            add_host, await_roll, compromise_removal, decommission, deploy, drift_check, import, inspect,
             kds_root_key_recovery, nudge, quarantine_check, quarantine_release, remove_host, replace,
             rotation_check, update,
         };
@@ -35,6 +35,7 @@ impl Registry {
             .with(compromise_removal::runbook())
             .with(rotation_check::runbook())
             .with(nudge::runbook())
+            .with(drift_check::runbook())
     }
 
     #[must_use]

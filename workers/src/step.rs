@@ -102,7 +102,7 @@ pub trait Step: Send + Sync + 'static {
     fn name(&self) -> &'static str;
 
     /// The engine rehearses the steps that follow and waits for approval of their plan.
-    fn is_approval(&self) -> bool {
+    fn is_approval(&self, _cx: &StepContext) -> bool {
         false
     }
 
@@ -132,7 +132,7 @@ pub trait Step: Send + Sync + 'static {
 #[async_trait]
 pub trait DynStep: Send + Sync + 'static {
     fn name(&self) -> &'static str;
-    fn is_approval(&self) -> bool;
+    fn is_approval(&self, cx: &StepContext) -> bool;
     fn approves_anything(&self) -> bool;
     fn is_kept(&self) -> bool;
     /// `check`, then `plan`.
@@ -147,8 +147,8 @@ impl<S: Step> DynStep for S {
         Step::name(self)
     }
 
-    fn is_approval(&self) -> bool {
-        Step::is_approval(self)
+    fn is_approval(&self, cx: &StepContext) -> bool {
+        Step::is_approval(self, cx)
     }
 
     fn approves_anything(&self) -> bool {

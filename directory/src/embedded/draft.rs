@@ -111,6 +111,11 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Whether any link comes or goes.
+    pub fn changes_links(&self) -> bool {
+        self.links.iter().any(|(link, added)| self.forest.is_linked(*link) != *added)
+    }
+
     /// Stamps the object as changed and says what the write does.
     pub fn finish(mut self, now: DateTime<Utc>) -> Changes {
         self.counters.usn += 1;

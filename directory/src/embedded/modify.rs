@@ -37,7 +37,11 @@ pub fn modify(
         }
     }
     settle(context, object, &mut draft)?;
-    Ok(draft.finish(context.clock.now()))
+    match draft.object == *object && !draft.changes_links() {
+        // Seen on Samba: what is as it was keeps its uSNChanged.
+        true => Ok(Changes { counters: context.forest.counters, ..Changes::default() }),
+        false => Ok(draft.finish(context.clock.now())),
+    }
 }
 
 /// Whether this caller may change this attribute of this object at all.

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::MembershipMode;
+use super::{MembershipMode, OnDrift};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -38,6 +38,15 @@ pub struct SpecManifest {
     pub host_actions: Option<HostActionsManifest>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotation: Option<RotationManifest>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<DriftManifest>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct DriftManifest {
+    /// `report`, or `mend`: a check that finds drift asks for an update, which a second person approves.
+    pub on_drift: OnDrift,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

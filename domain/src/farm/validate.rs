@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 
 use super::{
-    AccountSpec, FarmManifest, FarmSpec, HostActionsSpec, MembershipMode, MembershipSpec, RotationSpec,
+    AccountSpec, DriftSpec, FarmManifest, FarmSpec, HostActionsSpec, MembershipMode, MembershipSpec,
+    RotationSpec,
 };
 use crate::name::NameError;
 use crate::{
@@ -61,7 +62,9 @@ impl FarmManifest {
             (Some(name), Some(directory), Some(account), Some(membership)) if findings.0.is_empty() => {
                 let nudge = self.spec.rotation.as_ref().is_some_and(|rotation| rotation.nudge);
                 let rotation = RotationSpec { nudge };
-                Ok(FarmSpec { name, directory, account, membership, hosts, host_actions, rotation })
+                let on_drift = self.spec.drift.as_ref().map(|drift| drift.on_drift).unwrap_or_default();
+                let drift = DriftSpec { on_drift };
+                Ok(FarmSpec { name, directory, account, membership, hosts, host_actions, rotation, drift })
             }
             _ => Err(invalid(findings.0)),
         }

@@ -1,5 +1,5 @@
 //! Commands that ask for work: `deploy`, `add-host`, `remove-host`, `update`, `decommission`,
-//! `replace`, `farm import`, `rotation-check`.
+//! `replace`, `farm import`, `rotation-check`, `drift-check`.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::Context;
-use crate::cli::{Ask, Decommission, FromManifest, Hosts, Import, Replace, RotationCheck};
+use crate::cli::{Ask, Decommission, DriftCheck, FromManifest, Hosts, Import, Replace, RotationCheck};
 use crate::client::{manifest, query, segment};
 use crate::failure::{Exit, Failure};
 
@@ -68,6 +68,17 @@ pub async fn rotation_check(cx: Context, args: RotationCheck) -> Result<Exit, Fa
     // The body says which directory.
     let ask = Ask { directory: None, ..args.ask };
     cx.ask(Method::POST, "/api/v1/rotation-checks", body, ask).await
+}
+
+pub async fn drift_check(cx: Context, args: DriftCheck) -> Result<Exit, Failure> {
+    let body = given([
+        ("farm", args.farm.map(Value::from)),
+        ("directory", args.ask.directory.map(Value::from)),
+        ("full", args.full.then_some(true.into())),
+    ]);
+    // The body says which directory.
+    let ask = Ask { directory: None, ..args.ask };
+    cx.ask(Method::POST, "/api/v1/drift-checks", body, ask).await
 }
 
 impl Context {

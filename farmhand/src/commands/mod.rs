@@ -7,16 +7,19 @@ mod compromise;
 mod config_check;
 mod decide;
 mod doctor;
+mod drift;
 mod farm;
 mod migrate;
 mod orchestrator;
 mod report;
 mod rotation;
+mod rule;
 mod schedule;
 mod show_farm;
 mod token;
 mod up;
 mod wait;
+mod webhook;
 mod worker;
 mod workflow;
 
@@ -57,8 +60,12 @@ pub fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Command::Decommission(args) => client(&sources, output, |cx| asking::decommission(cx, args)),
         Command::Replace(args) => client(&sources, output, |cx| asking::replace(cx, args)),
         Command::RotationCheck(args) => client(&sources, output, |cx| asking::rotation_check(cx, args)),
+        Command::DriftCheck(args) => client(&sources, output, |cx| asking::drift_check(cx, args)),
+        Command::Drift(command) => client(&sources, output, |cx| drift::run(cx, command)),
         Command::Rotation(args) => client(&sources, output, |cx| rotation::run(cx, args)),
         Command::Schedule(command) => client(&sources, output, |cx| schedule::run(cx, command)),
+        Command::Rule(command) => client(&sources, output, |cx| rule::run(cx, command)),
+        Command::Webhook(command) => client(&sources, output, |cx| webhook::run(cx, command)),
         Command::Calendar(command) => client(&sources, output, |cx| calendar::run(cx, command)),
         Command::CompromiseRemoval(args) => client(&sources, output, |cx| compromise::removal(cx, args)),
         Command::Recover(args) => client(&sources, output, |cx| compromise::recover(cx, args)),

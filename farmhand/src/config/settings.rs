@@ -11,11 +11,13 @@ use super::announcements::Announcements;
 use super::client::Client;
 use super::database::Database;
 use super::directory::Directory;
+use super::drift::Drift;
 use super::host_actions::HostActions;
 use super::intake::Intake;
 use super::lifecycle::Lifecycle;
 use super::log::Log;
 use super::quarantine::Quarantine;
+use super::reactions::Reactions;
 use super::rotation::Rotation;
 use super::scheduler::Scheduler;
 use super::server::Server;
@@ -39,7 +41,9 @@ pub struct Settings {
     pub host_actions: HostActions,
     pub lifecycle: Lifecycle,
     pub rotation: Rotation,
+    pub drift: Drift,
     pub scheduler: Scheduler,
+    pub reactions: Reactions,
     pub quarantine: Quarantine,
     pub client: Client,
     pub log: Log,
@@ -69,7 +73,9 @@ impl Settings {
         self.host_actions.validate(&mut findings);
         self.lifecycle.validate(&mut findings);
         self.rotation.validate(&mut findings);
+        self.drift.validate(&mut findings);
         self.scheduler.validate(&mut findings);
+        self.reactions.validate(&mut findings);
         self.quarantine.validate(&mut findings);
         self.client.validate(&mut findings);
         self.log.validate(&mut findings);

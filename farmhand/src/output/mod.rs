@@ -1,5 +1,6 @@
 //! What goes to standard output: tables for people, one JSON document for programs.
 
+pub mod drift;
 pub mod incident;
 pub mod inspection;
 pub mod person;
@@ -8,8 +9,10 @@ pub mod progress;
 pub mod quarantine;
 pub mod report;
 pub mod rotation;
+pub mod rule;
 pub mod schedule;
 pub mod time;
+pub mod webhook;
 pub mod workflow;
 
 use std::io::{IsTerminal, Write};

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use domain::{Mode, Problem, StepRecord, StepState, Workflow, WorkflowKind, WorkflowState};
 
 use super::time::{moment, took};
-use super::{incident, person, plan, render, rotation, table};
+use super::{drift, incident, person, plan, render, rotation, table};
 
 /// Everything about one workflow.
 pub fn text(workflow: &Workflow) -> String {
@@ -47,6 +47,7 @@ fn summary(workflow: &Workflow) -> Option<String> {
     let result = workflow.result.as_ref()?;
     match &workflow.kind {
         kind if *kind == WorkflowKind::ROTATION_CHECK => rotation::summary(result),
+        kind if *kind == WorkflowKind::DRIFT_CHECK => drift::summary(result),
         kind if *kind == WorkflowKind::COMPROMISE_REMOVAL => {
             // Of a server of another version it may look otherwise; then it is not shown.
             let found = serde_json::from_value(result.clone()).ok()?;

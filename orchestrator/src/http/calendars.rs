@@ -13,12 +13,12 @@ use store::{CalendarRecord, Page};
 use super::auth::Caller;
 use super::errors::ApiError;
 use super::extract::{Body, InPath};
-use super::{Api, schedule_schema, submit};
+use super::{Api, schema, submit};
 
 /// Lists calendars.
 #[utoipa::path(
     get, path = "/calendars", tag = "calendars",
-    responses((status = 200, description = "All calendars, by name", body = schedule_schema::CalendarPage)),
+    responses((status = 200, description = "All calendars, by name", body = schema::CalendarPage)),
 )]
 pub(crate) async fn list(State(api): State<Arc<Api>>) -> Result<Json<Page<CalendarRecord>>, ApiError> {
     Ok(Json(Page { items: api.store.calendars().await?, next: None }))
@@ -29,8 +29,8 @@ pub(crate) async fn list(State(api): State<Arc<Api>>) -> Result<Json<Page<Calend
 /// From now on what it covers waits before it writes anything; what has begun to write goes on, and
 /// containment is never held back. Role: admin.
 #[utoipa::path(
-    post, path = "/calendars", tag = "calendars", request_body = schedule_schema::CalendarManifest,
-    responses((status = 201, description = "The calendar", body = schedule_schema::Calendar)),
+    post, path = "/calendars", tag = "calendars", request_body = schema::CalendarManifest,
+    responses((status = 201, description = "The calendar", body = schema::Calendar)),
 )]
 pub(crate) async fn create(
     State(api): State<Arc<Api>>,

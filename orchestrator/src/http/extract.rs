@@ -4,8 +4,10 @@ use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::{HeaderMap, StatusCode, header};
-use domain::ErrorCode;
+use domain::{DirectoryName, ErrorCode};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use utoipa::IntoParams;
 
 use super::errors::ApiError;
 use crate::requests::{self, form};
@@ -17,6 +19,17 @@ pub(crate) struct Query<T>(pub(crate) T);
 #[derive(Debug, FromRequestParts)]
 #[from_request(via(axum::extract::Path), rejection(ApiError))]
 pub(crate) struct InPath<T>(pub(crate) T);
+
+/// Which directory the thing in the path belongs to.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct OfDirectory {
+    /// Its directory.
+    #[serde(default)]
+    #[param(value_type = Option<String>, default = "default")]
+    pub(crate) directory: DirectoryName,
+}
 
 /// The body, at most [`super::MAX_BODY`] bytes.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use store::{Farm, Page};
 use utoipa::IntoParams;
 
 use super::errors::ApiError;
-use super::extract::{InPath, Query};
+use super::extract::{InPath, OfDirectory, Query};
 use super::{Api, page, schema};
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -40,26 +40,16 @@ pub(crate) async fn list(
     Ok(Json(api.store.farms(query.directory.as_ref(), query.cursor.as_deref(), limit).await?))
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct ShowQuery {
-    /// The farm's directory.
-    #[serde(default)]
-    #[param(value_type = Option<String>, default = "default")]
-    directory: DirectoryName,
-}
-
 /// Shows a farm: what was asked for, and what the last successful deploy recorded.
 #[utoipa::path(
     get, path = "/farms/{name}", tag = "farms",
-    params(("name" = String, Path, description = "The farm's name, in any case"), ShowQuery),
+    params(("name" = String, Path, description = "The farm's name, in any case"), OfDirectory),
     responses((status = 200, description = "The farm", body = schema::Farm)),
 )]
 pub(crate) async fn show(
     State(api): State<Arc<Api>>,
     InPath(name): InPath<FarmName>,
-    Query(query): Query<ShowQuery>,
+    Query(query): Query<OfDirectory>,
 ) -> Result<Json<Farm>, ApiError> {
     let farm = api.store.farm(&query.directory, &name).await?;
     farm.map(Json).ok_or_else(|| {

@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 use domain::schedule::ScheduleState;
-use domain::{DirectoryName, Lane, RotationVerdict, WorkflowKind, WorkflowState};
+use domain::{DirectoryName, DriftState, Lane, RotationVerdict, WorkflowKind, WorkflowState};
 use futures::future::join_all;
 use store::StoreError;
 
@@ -24,6 +24,8 @@ const DEADLINE: Duration = Duration::from_secs(2);
 pub(crate) struct WorkflowGauges(
     Mutex<HashSet<(WorkflowKind, WorkflowState)>>,
     /// Directories whose gMSAs were counted.
+    Mutex<HashSet<DirectoryName>>,
+    /// Directories whose farms were compared.
     Mutex<HashSet<DirectoryName>>,
 );
 
@@ -54,9 +56,11 @@ async fn refresh_database(api: &Api) -> Result<(), StoreError> {
     metrics::gauge!("farmhand_outbox_oldest_seconds").set(age);
     report_announcements(api).await?;
     refresh_schedules(api).await?;
+    report_deliveries(api).await?;
     let counts = api.store.count_by_state().await?;
     report_workflows(api, &counts);
     report_gmsas(api, &api.store.count_by_verdict().await?);
+    report_drift(api, &api.store.count_by_drift().await?);
     report_quarantine(api).await
 }
 
@@ -66,6 +70,15 @@ async fn report_announcements(api: &Api) -> Result<(), StoreError> {
     let age = waiting.oldest.map_or(0.0, |oldest| (api.clock.now() - oldest).as_seconds_f64().max(0.0));
     metrics::gauge!("farmhand_announcements_waiting").set(waiting.rows as f64);
     metrics::gauge!("farmhand_announcements_oldest_seconds").set(age);
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float; counts stay far below 2^53")]
+async fn report_deliveries(api: &Api) -> Result<(), StoreError> {
+    let stats = api.store.delivery_stats().await?;
+    let age = stats.oldest_pending.map_or(0.0, |since| (api.clock.now() - since).as_seconds_f64().max(0.0));
+    metrics::gauge!("farmhand_webhook_deliveries_pending").set(stats.pending as f64);
+    metrics::gauge!("farmhand_webhook_oldest_pending_seconds").set(age);
     Ok(())
 }
 
@@ -102,6 +115,22 @@ fn report_gmsas(api: &Api, counts: &[(DirectoryName, RotationVerdict, u64)]) {
             let count = counts.iter().find(of).map_or(0, |(.., count)| *count);
             let directory = directory.to_string();
             metrics::gauge!("farmhand_gmsas", "directory" => directory, "verdict" => verdict.as_str())
+                .set(count as f64);
+        }
+    }
+}
+
+/// Farms by how they stand, as the checks have left them.
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float; counts stay far below 2^53")]
+fn report_drift(api: &Api, counts: &[(DirectoryName, DriftState, u64)]) {
+    let mut known = api.gauges.2.lock().unwrap_or_else(PoisonError::into_inner);
+    known.extend(counts.iter().map(|(directory, ..)| directory.clone()));
+    for directory in known.iter() {
+        for state in DriftState::ALL {
+            let of = |(d, s, _): &&(DirectoryName, DriftState, u64)| d == directory && s == state;
+            let count = counts.iter().find(of).map_or(0, |(.., count)| *count);
+            let directory = directory.to_string();
+            metrics::gauge!("farmhand_farms_drift", "directory" => directory, "state" => state.as_str())
                 .set(count as f64);
         }
     }

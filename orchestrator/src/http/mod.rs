@@ -8,6 +8,7 @@ mod compromises;
 mod decisions;
 mod deploy;
 mod docs;
+mod drift;
 mod error_pages;
 mod errors;
 mod extract;
@@ -23,14 +24,14 @@ mod page;
 mod quarantine;
 mod recovery;
 mod report;
-mod report_schema;
 mod rotation;
-mod schedule_schema;
+mod rules;
 mod schedules;
 mod schema;
 mod submit;
 mod tokens;
 mod watch;
+mod webhooks;
 mod whoami;
 mod workflows;
 
@@ -53,8 +54,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::options::{OrchestratorOptions, Settings};
+use crate::reactions::Rules;
 use crate::requests::Requests;
 use crate::schedules::Schedules;
+use crate::webhooks::Webhooks;
+use crate::webhooks::receive::{Calls, Receiver};
 
 pub use docs::openapi;
 
@@ -75,6 +79,7 @@ pub(crate) struct Api {
     pub(crate) stop: CancellationToken,
     pub(crate) tokens: auth::TokenCache,
     pub(crate) gauges: metrics::WorkflowGauges,
+    pub(crate) calls: Calls,
 }
 
 impl Api {
@@ -88,6 +93,7 @@ impl Api {
             directories: options.known_directories,
             cool_down: options.settings.cool_down,
             rotation: options.settings.rotation,
+            drift_full_every: options.settings.drift_full_every,
         };
         Self {
             tokens,
@@ -101,6 +107,7 @@ impl Api {
             settings: options.settings,
             stop: CancellationToken::new(),
             gauges: metrics::WorkflowGauges::default(),
+            calls: Calls::default(),
         }
     }
 }
@@ -108,6 +115,23 @@ impl Api {
 impl Api {
     pub(crate) fn schedules(&self) -> Schedules {
         Schedules { requests: self.requests.clone() }
+    }
+
+    pub(crate) fn rules(&self) -> Rules {
+        Rules { requests: self.requests.clone() }
+    }
+
+    pub(crate) fn webhooks(&self) -> Webhooks {
+        Webhooks { requests: self.requests.clone(), allow_http: self.settings.allow_http_webhooks }
+    }
+
+    pub(crate) fn receiver(&self) -> Receiver<'_> {
+        Receiver {
+            store: &self.store,
+            clock: self.clock.as_ref(),
+            calls: &self.calls,
+            most: self.settings.webhook_calls_a_minute,
+        }
     }
 }
 
@@ -126,6 +150,9 @@ fn v1() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(rotation::check))
         .routes(routes!(rotation::list))
         .routes(routes!(rotation::show))
+        .routes(routes!(drift::check))
+        .routes(routes!(drift::list))
+        .routes(routes!(drift::show))
         .routes(routes!(compromises::list, compromises::contain))
         .routes(routes!(compromises::show))
         .routes(routes!(recovery::recover))
@@ -152,6 +179,19 @@ fn v1() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(schedules::fires))
         .routes(routes!(calendars::list, calendars::create))
         .routes(routes!(calendars::delete))
+        .routes(routes!(rules::list, rules::create))
+        .routes(routes!(rules::show, rules::replace, rules::delete))
+        .routes(routes!(rules::pause))
+        .routes(routes!(rules::resume))
+        .routes(routes!(rules::test))
+        .routes(routes!(rules::firings))
+        .routes(routes!(webhooks::list, webhooks::create))
+        .routes(routes!(webhooks::show, webhooks::delete, webhooks::receive))
+        .routes(routes!(webhooks::pause))
+        .routes(routes!(webhooks::resume))
+        .routes(routes!(webhooks::deliveries))
+        .routes(routes!(webhooks::redeliver))
+        .routes(routes!(webhooks::ping))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
         .routes(routes!(whoami::whoami))

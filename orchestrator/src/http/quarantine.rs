@@ -14,7 +14,7 @@ use utoipa::IntoParams;
 
 use super::auth::Caller;
 use super::errors::ApiError;
-use super::extract::{Body, InPath, Query};
+use super::extract::{Body, InPath, OfDirectory, Query};
 use super::submit::{self, AskFarmQuery, AskHeaders, AskQuery};
 use super::{Api, page, schema};
 use crate::requests::bodies::{QuarantineCheckBody, QuarantineReleaseBody, ReleaseBody};
@@ -52,16 +52,6 @@ pub(crate) async fn list(
     Ok(Json(api.store.quarantines(&filter, cursor.as_deref(), limit).await?))
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct ShowQuery {
-    /// The host's directory.
-    #[serde(default)]
-    #[param(value_type = Option<String>, default = "default")]
-    directory: DirectoryName,
-}
-
 /// A host under quarantine with the deny entries that were written for it.
 #[derive(Debug, Serialize)]
 pub(crate) struct Detail {
@@ -72,13 +62,13 @@ pub(crate) struct Detail {
 /// Shows a host under quarantine, and what a release would take back.
 #[utoipa::path(
     get, path = "/quarantine/{host}", tag = "quarantine",
-    params(("host" = String, Path, description = "Its name, with or without `$`, or its SID"), ShowQuery),
+    params(("host" = String, Path, description = "Its name, with or without `$`, or its SID"), OfDirectory),
     responses((status = 200, description = "The host", body = schema::QuarantineDetail)),
 )]
 pub(crate) async fn show(
     State(api): State<Arc<Api>>,
     InPath(host): InPath<String>,
-    Query(ShowQuery { directory }): Query<ShowQuery>,
+    Query(OfDirectory { directory }): Query<OfDirectory>,
 ) -> Result<Json<Detail>, ApiError> {
     let host = PrincipalRef::parse(&host).map_err(|error| no_host(&error))?;
     let open = api.store.quarantined(&directory).await?;

@@ -10,7 +10,7 @@ use domain::{Workflow, WorkflowId};
 
 use super::errors::ApiError;
 use super::extract::InPath;
-use super::{Api, report_schema, workflows};
+use super::{Api, schema, workflows};
 use crate::report::{page, report};
 
 /// The page loads nothing and runs nothing, also where a browser is made to believe otherwise.
@@ -25,7 +25,7 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'n
     params(("id" = String, Path, description = "The workflow's id")),
     responses((
         status = 200, description = "The report",
-        content((report_schema::Report = "application/json"), (String = "text/html")),
+        content((schema::Report = "application/json"), (String = "text/html")),
     )),
 )]
 pub(crate) async fn show(

@@ -14,7 +14,7 @@ use utoipa::IntoParams;
 
 use super::auth::Caller;
 use super::errors::ApiError;
-use super::extract::{Body, InPath, Query};
+use super::extract::{Body, InPath, OfDirectory, Query};
 use super::submit::{self, AskHeaders, AskQuery};
 use super::{Api, page, schema};
 use crate::requests::Request;
@@ -85,16 +85,6 @@ pub(crate) async fn list(
     Ok(Json(api.store.rotation(&filter, cursor.as_deref(), limit).await?))
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct ShowQuery {
-    /// The account's directory.
-    #[serde(default)]
-    #[param(value_type = Option<String>, default = "default")]
-    directory: DirectoryName,
-}
-
 /// One account with its changes, newest first.
 #[derive(Debug, Serialize)]
 pub(crate) struct Detail {
@@ -105,13 +95,13 @@ pub(crate) struct Detail {
 /// Shows how one gMSA's password stands, and how it came there.
 #[utoipa::path(
     get, path = "/rotation/{account}", tag = "rotation",
-    params(("account" = String, Path, description = "sAMAccountName, with or without its `$`, or a SID"), ShowQuery),
+    params(("account" = String, Path, description = "sAMAccountName, with or without its `$`, or a SID"), OfDirectory),
     responses((status = 200, description = "The account and its changes", body = schema::RotationDetail)),
 )]
 pub(crate) async fn show(
     State(api): State<Arc<Api>>,
     InPath(account): InPath<String>,
-    Query(query): Query<ShowQuery>,
+    Query(query): Query<OfDirectory>,
 ) -> Result<Json<Detail>, ApiError> {
     let directory = query.directory;
     let entry = api.store.rotation_of(&directory, &account).await?.ok_or_else(|| {

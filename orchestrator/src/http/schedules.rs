@@ -16,7 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::auth::Caller;
 use super::errors::ApiError;
 use super::extract::{Body, InPath, Query};
-use super::{Api, page, schedule_schema, submit};
+use super::{Api, page, schema, submit};
 
 const MAX_PREVIEW: usize = 200;
 
@@ -37,7 +37,7 @@ pub(crate) struct ListQuery {
 /// Lists schedules, by name.
 #[utoipa::path(
     get, path = "/schedules", tag = "schedules", params(ListQuery),
-    responses((status = 200, description = "A page of schedules", body = schedule_schema::SchedulePage)),
+    responses((status = 200, description = "A page of schedules", body = schema::SchedulePage)),
 )]
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
@@ -53,8 +53,8 @@ pub(crate) async fn list(
 /// Its runs are asked for as `schedule:NAME` with the caller's roles. Role: operator, and what its
 /// kind needs.
 #[utoipa::path(
-    post, path = "/schedules", tag = "schedules", request_body = schedule_schema::ScheduleManifest,
-    responses((status = 201, description = "Made; `Location` names it", body = schedule_schema::Schedule)),
+    post, path = "/schedules", tag = "schedules", request_body = schema::ScheduleManifest,
+    responses((status = 201, description = "Made; `Location` names it", body = schema::Schedule)),
 )]
 pub(crate) async fn create(
     State(api): State<Arc<Api>>,
@@ -73,7 +73,7 @@ pub(crate) async fn create(
 #[utoipa::path(
     get, path = "/schedules/{name}", tag = "schedules",
     params(("name" = String, Path, description = "The schedule's name, in any case")),
-    responses((status = 200, description = "The schedule", body = schedule_schema::Schedule)),
+    responses((status = 200, description = "The schedule", body = schema::Schedule)),
 )]
 pub(crate) async fn show(
     State(api): State<Arc<Api>>,
@@ -89,8 +89,8 @@ pub(crate) async fn show(
 #[utoipa::path(
     put, path = "/schedules/{name}", tag = "schedules",
     params(("name" = String, Path, description = "The schedule's name, in any case")),
-    request_body = schedule_schema::ScheduleManifest,
-    responses((status = 200, description = "As it is now", body = schedule_schema::Schedule)),
+    request_body = schema::ScheduleManifest,
+    responses((status = 200, description = "As it is now", body = schema::Schedule)),
 )]
 pub(crate) async fn replace(
     State(api): State<Arc<Api>>,
@@ -125,8 +125,8 @@ pub(crate) async fn delete(
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct PauseBody {
-    /// Why, in words; shown beside the schedule and with each due time that is passed over.
-    reason: Option<String>,
+    /// Why, in words; shown beside what is paused, for a schedule also with each due time that is passed over.
+    pub(crate) reason: Option<String>,
 }
 
 /// Pauses a schedule: its due times are recorded and passed over. Role: operator.
@@ -134,7 +134,7 @@ pub(crate) struct PauseBody {
     post, path = "/schedules/{name}/pause", tag = "schedules",
     params(("name" = String, Path, description = "The schedule's name, in any case")),
     request_body = Option<PauseBody>,
-    responses((status = 200, description = "As it is now", body = schedule_schema::Schedule)),
+    responses((status = 200, description = "As it is now", body = schema::Schedule)),
 )]
 pub(crate) async fn pause(
     State(api): State<Arc<Api>>,
@@ -152,7 +152,7 @@ pub(crate) async fn pause(
 #[utoipa::path(
     post, path = "/schedules/{name}/resume", tag = "schedules",
     params(("name" = String, Path, description = "The schedule's name, in any case")),
-    responses((status = 200, description = "As it is now", body = schedule_schema::Schedule)),
+    responses((status = 200, description = "As it is now", body = schema::Schedule)),
 )]
 pub(crate) async fn resume(
     State(api): State<Arc<Api>>,
@@ -195,7 +195,7 @@ pub(crate) struct Preview {
 #[utoipa::path(
     get, path = "/schedules/{name}/preview", tag = "schedules",
     params(("name" = String, Path, description = "The schedule's name, in any case"), PreviewQuery),
-    responses((status = 200, description = "Due times, in order", body = schedule_schema::PreviewPage)),
+    responses((status = 200, description = "Due times, in order", body = schema::PreviewPage)),
 )]
 pub(crate) async fn preview(
     State(api): State<Arc<Api>>,
@@ -241,7 +241,7 @@ pub(crate) struct FiresQuery {
 #[utoipa::path(
     get, path = "/schedules/{name}/fires", tag = "schedules",
     params(("name" = String, Path, description = "The schedule's name, in any case"), FiresQuery),
-    responses((status = 200, description = "A page of due times", body = schedule_schema::FirePage)),
+    responses((status = 200, description = "A page of due times", body = schema::FirePage)),
 )]
 pub(crate) async fn fires(
     State(api): State<Arc<Api>>,

@@ -70,6 +70,21 @@ pub(crate) struct RotationCheckBody {
     pub every_dc: bool,
 }
 
+/// What the directory holds of farms is compared with what was asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct DriftCheckBody {
+    /// Only this farm; left out: every deployed farm of the directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "ITFarm1")]
+    pub farm: Option<String>,
+    /// Left out: `default`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub directory: Option<String>,
+    /// Every farm is compared, whether or not anything has changed about it.
+    pub full: bool,
+}
+
 /// A compromised host is cut off; or, with `kdsRootKey` instead of `host`, every gMSA moves off an
 /// exposed KDS root key.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use domain::name::NameError;
 use domain::request::{
-    CompromiseRequest, DecommissionRequest, HostsRequest, ImportRequest, InspectRequest,
+    CompromiseRequest, DecommissionRequest, DriftCheckRequest, HostsRequest, ImportRequest, InspectRequest,
     KdsRootKeyRecoveryRequest, QuarantineCheckRequest, RotationCheckRequest,
 };
 use domain::{
@@ -14,7 +14,9 @@ use domain::{
     PrincipalRef, Problem, Violation,
 };
 
-use super::bodies::{DecommissionBody, HostsBody, ImportBody, ReplaceBody, RotationCheckBody};
+use super::bodies::{
+    DecommissionBody, DriftCheckBody, HostsBody, ImportBody, ReplaceBody, RotationCheckBody,
+};
 use super::{FarmRef, Request, compromise};
 use crate::options::RotationPolicy;
 
@@ -51,6 +53,7 @@ pub(super) enum Work {
     Import(ImportRequest),
     Inspect(InspectRequest),
     RotationCheck(RotationCheckRequest),
+    DriftCheck(DriftCheckRequest),
     Compromise(CompromiseRequest),
     RootKey(KdsRootKeyRecoveryRequest),
     /// Becomes a [`domain::request::QuarantineReleaseRequest`] with the quarantine that is on record.
@@ -65,6 +68,7 @@ pub(super) enum Work {
 pub(super) struct Defaults {
     pub cool_down: Duration,
     pub rotation: RotationPolicy,
+    pub drift_full_every: Duration,
 }
 
 /// Collects what is wrong while the rest goes on being looked at.
@@ -161,6 +165,7 @@ pub(super) fn judge(
         })?,
         Request::Inspect(farm) => of_farm(farm, |_| Work::Inspect(InspectRequest {}))?,
         Request::RotationCheck(body) => rotation_check(body, defaults.rotation)?,
+        Request::DriftCheck(body) => drift_check(body, defaults.drift_full_every)?,
         Request::Compromise(body) => {
             of_directory(body.directory.as_ref(), |findings| compromise::work(findings, body, cool_down))?
         }
@@ -194,6 +199,17 @@ fn rotation_check(body: &RotationCheckBody, policy: RotationPolicy) -> Result<Ju
         max_interval_days: policy.max_interval_days,
         keep_days: policy.keep_days,
     });
+    if let Some(name) = &body.farm {
+        let farm = FarmRef { name: name.clone(), directory: body.directory.clone() };
+        return of_farm(&farm, |_| work);
+    }
+    of_directory(body.directory.as_ref(), |_| Some(work))
+}
+
+/// Of one farm, or of every deployed one of the directory.
+fn drift_check(body: &DriftCheckBody, full_every: Duration) -> Result<Judged, Problem> {
+    let full_every_seconds = full_every.as_secs();
+    let work = Work::DriftCheck(DriftCheckRequest { full: body.full, full_every_seconds });
     if let Some(name) = &body.farm {
         let farm = FarmRef { name: name.clone(), directory: body.directory.clone() };
         return of_farm(&farm, |_| work);

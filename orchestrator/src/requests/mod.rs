@@ -8,6 +8,7 @@ pub(crate) mod bodies;
 mod compromise;
 pub(crate) mod form;
 mod judge;
+mod on_behalf;
 pub(crate) mod recovery;
 mod refusal;
 #[cfg(test)]
@@ -28,13 +29,14 @@ use store::{Farm, IdempotencyKey, NewWorkflow, Quarantined, Store, Submitted};
 
 use crate::options::RotationPolicy;
 use bodies::{
-    CompromiseBody, DecommissionBody, HostsBody, ImportBody, InspectBody, QuarantineCheckBody,
-    QuarantineReleaseBody, ReplaceBody, RotationCheckBody,
+    CompromiseBody, DecommissionBody, DriftCheckBody, HostsBody, ImportBody, InspectBody,
+    QuarantineCheckBody, QuarantineReleaseBody, ReplaceBody, RotationCheckBody,
 };
 use judge::{Judged, Work};
 
 pub(crate) use compromise::quarantine_of;
 pub(crate) use judge::invalid as violated;
+pub(crate) use on_behalf::{Agent, placed};
 pub(crate) use refusal::{Refusal, RefusalKind, RequestError, require, require_any};
 
 const MAX_KEY: usize = 255;
@@ -61,6 +63,7 @@ pub(crate) enum Request {
     Import(FarmRef, ImportBody),
     Inspect(FarmRef),
     RotationCheck(RotationCheckBody),
+    DriftCheck(DriftCheckBody),
     /// Of a host, or of a KDS root key.
     Compromise(CompromiseBody),
     QuarantineRelease(QuarantineReleaseBody),
@@ -133,6 +136,18 @@ impl Request {
                     }
                 })
             }
+            "drift-check" => {
+                let asked: DriftCheckBody = self::body(body)?;
+                Self::DriftCheck(match farm {
+                    Some(FarmRef { name, directory }) => {
+                        DriftCheckBody { farm: Some(name), directory: directory.or(asked.directory), ..asked }
+                    }
+                    None => {
+                        let directory = same_directory(asked.directory, directory.map(str::to_owned))?;
+                        DriftCheckBody { directory, ..asked }
+                    }
+                })
+            }
             "compromise-removal" => {
                 let asked: CompromiseBody = self::body(body)?;
                 if asked.kds_root_key.is_some() {
@@ -178,6 +193,7 @@ impl Request {
             Self::Import(..) => WorkflowKind::IMPORT,
             Self::Inspect(_) => WorkflowKind::INSPECT,
             Self::RotationCheck(_) => WorkflowKind::ROTATION_CHECK,
+            Self::DriftCheck(_) => WorkflowKind::DRIFT_CHECK,
             Self::Compromise(body) if body.kds_root_key.is_some() => WorkflowKind::KDS_ROOT_KEY_RECOVERY,
             Self::Compromise(_) => WorkflowKind::COMPROMISE_REMOVAL,
             Self::QuarantineRelease(_) => WorkflowKind::QUARANTINE_RELEASE,
@@ -190,7 +206,7 @@ impl Request {
             Self::Inspect(_) => Lane::Urgent,
             // Of a root key it takes days, and replaces farms: that is no urgent lane's work.
             Self::Compromise(body) if body.kds_root_key.is_none() => Lane::Urgent,
-            Self::RotationCheck(_) | Self::QuarantineCheck(_) => Lane::Checks,
+            Self::RotationCheck(_) | Self::DriftCheck(_) | Self::QuarantineCheck(_) => Lane::Checks,
             _ => Lane::Lifecycle,
         }
     }
@@ -198,11 +214,20 @@ impl Request {
     /// What the asking principal must hold one of; a dry run needs the same.
     pub(crate) fn roles(&self) -> &'static [Role] {
         match self {
-            Self::Inspect(_) => &[Role::Viewer],
             Self::Compromise(body) if body.kds_root_key.is_some() => &[Role::Admin],
-            Self::Compromise(_) | Self::QuarantineRelease(_) => &[Role::Responder],
-            Self::QuarantineCheck(_) => &[Role::Responder, Role::Operator],
-            _ => &[Role::Operator],
+            _ => Self::roles_of(self.kind().as_str()).unwrap_or(&[Role::Admin]),
+        }
+    }
+
+    /// The same of a kind, as a message names it; `None` where it cannot be asked for.
+    pub(crate) fn roles_of(kind: &str) -> Option<&'static [Role]> {
+        match kind {
+            "inspect" => Some(&[Role::Viewer]),
+            "compromise-removal" | "quarantine-release" => Some(&[Role::Responder]),
+            "quarantine-check" => Some(&[Role::Responder, Role::Operator]),
+            "deploy" | "update" | "add-host" | "remove-host" | "decommission" | "replace" | "import"
+            | "rotation-check" => Some(&[Role::Operator]),
+            _ => None,
         }
     }
 
@@ -228,6 +253,7 @@ impl Request {
             Self::Import(_, body) => serde_json::to_vec(&(kind, plan, farm, directory, body)),
             Self::Inspect(_) => serde_json::to_vec(&(kind, plan, farm, directory)),
             Self::RotationCheck(body) => serde_json::to_vec(&(kind, plan, farm, directory, body.every_dc)),
+            Self::DriftCheck(body) => serde_json::to_vec(&(kind, plan, farm, directory, body.full)),
             Self::Compromise(body) => serde_json::to_vec(&(kind, plan, directory, body)),
             Self::QuarantineRelease(body) => {
                 serde_json::to_vec(&(kind, plan, directory, &body.host, &body.force))
@@ -283,6 +309,8 @@ pub(crate) struct Requests {
     /// How long an account stays disabled where the request does not say.
     pub cool_down: Duration,
     pub rotation: RotationPolicy,
+    /// How long after the last full check every farm is compared anyway.
+    pub drift_full_every: Duration,
 }
 
 impl Requests {
@@ -340,7 +368,11 @@ impl Requests {
     }
 
     fn defaults(&self) -> judge::Defaults {
-        judge::Defaults { cool_down: self.cool_down, rotation: self.rotation }
+        judge::Defaults {
+            cool_down: self.cool_down,
+            rotation: self.rotation,
+            drift_full_every: self.drift_full_every,
+        }
     }
 
     fn key(
@@ -455,6 +487,7 @@ fn with_work(mut new: NewWorkflow, work: Work, record: &Record) -> Result<NewWor
         Work::Import(request) => serde_json::to_value(request)?,
         Work::Inspect(request) => serde_json::to_value(request)?,
         Work::RotationCheck(request) => serde_json::to_value(request)?,
+        Work::DriftCheck(request) => serde_json::to_value(request)?,
         Work::Compromise(request) => {
             new.hosts = vec![request.host.to_string()];
             serde_json::to_value(request)?

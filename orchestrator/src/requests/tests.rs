@@ -30,6 +30,7 @@ fn samples() -> Vec<(&'static str, Value)> {
         ("import", json!({"account": "ITFarm1$"})),
         ("inspect", json!({})),
         ("rotation-check", json!({"everyDc": true})),
+        ("drift-check", json!({"full": true})),
         ("compromise-removal", json!({"host": "Host1", "farms": ["itfarm1"]})),
         ("quarantine-release", json!({"host": "host7$", "reason": "cleaned"})),
         ("quarantine-check", json!({})),
@@ -110,6 +111,8 @@ async fn the_input_is_what_the_runbook_reads() {
         input("rotation-check", json!({"everyDc": true})).await,
         json!({"everyDc": true, "maxIntervalDays": 30, "keepDays": 400})
     );
+    let day = 24 * 60 * 60;
+    assert_eq!(input("drift-check", json!({})).await, json!({"full": false, "fullEverySeconds": day}));
     assert_eq!(
         input("import", json!({"account": "S-1-5-21-1-2-3-9"})).await,
         json!({"account": "S-1-5-21-1-2-3-9", "group": null})

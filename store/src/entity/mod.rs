@@ -1,6 +1,8 @@
 //! One file per table: the row as it is stored, and how it becomes a type of `domain`.
 
 pub mod calendars;
+pub mod drift;
+pub mod drift_marks;
 pub mod farms;
 pub mod idempotency_keys;
 pub mod locks;
@@ -9,10 +11,14 @@ pub mod quarantine;
 pub mod quarantine_denials;
 pub mod rotation;
 pub mod rotation_history;
+pub mod rule_firings;
+pub mod rules;
 pub mod schedule_fires;
 pub mod schedules;
 pub mod steps;
 pub mod tokens;
+pub mod webhook_deliveries;
+pub mod webhooks;
 pub mod workflow_hosts;
 pub mod workflows;
 

@@ -2,13 +2,14 @@
 //! services, in turns within one run. What each line means is in `docs/benchmarks.md`.
 //!
 //! `cargo bench -p tests --bench farmhand -- [deploy] [farms] [members] [workflows] [listing]
-//! [rotation] [containment] [memory] [start]`; nothing named is everything. Needs what `deploy/lab/up` starts, and the
+//! [rotation] [drift] [containment] [memory] [start]`; nothing named is everything. Needs what `deploy/lab/up` starts, and the
 //! release binary.
 
 mod clean;
 mod containment;
 mod cpu;
 mod deploy;
+mod drift;
 mod farms;
 mod finished;
 mod floor;
@@ -32,8 +33,18 @@ use finished::Finished;
 use report::Verdicts;
 use telemetry::Meters;
 
-const PARTS: [&str; 9] =
-    ["deploy", "farms", "members", "workflows", "listing", "rotation", "containment", "memory", "start"];
+const PARTS: [&str; 10] = [
+    "deploy",
+    "farms",
+    "members",
+    "workflows",
+    "listing",
+    "rotation",
+    "drift",
+    "containment",
+    "memory",
+    "start",
+];
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -73,6 +84,9 @@ async fn bench(parts: &[String]) -> Result<()> {
     }
     if wanted("rotation") {
         rotation::run(&mut verdicts).await?;
+    }
+    if wanted("drift") {
+        drift::run(&mut verdicts).await?;
     }
     if wanted("containment") {
         containment::run(&lab, &meters, &mut verdicts).await?;

@@ -82,32 +82,9 @@ impl Ours {
             _topology: topology,
             database,
         };
-        ours.start_orchestrator(meters).await?;
+        orchestrate(&ours.store, &ours.bus, meters, &ours.stop_orchestrator, &ours.orchestrator).await?;
         ours.start_worker();
         Ok(ours)
-    }
-
-    async fn start_orchestrator(&self, meters: &Meters) -> Result<()> {
-        let orchestrator = Orchestrator::new(OrchestratorOptions {
-            store: self.store.clone(),
-            bus: self.bus.clone(),
-            announcements: self.bus.clone(),
-            clock: clock(),
-            rng: rng(),
-            prometheus: meters.0.clone(),
-            embedded: false,
-            known_directories: vec![DirectoryName::default()],
-            intake: None,
-            settings: Settings::default(),
-        });
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let stop = self.stop_orchestrator.clone();
-        self.orchestrator.spawn(async move {
-            if let Err(error) = orchestrator.run(listener, stop).await {
-                eprintln!("the orchestrator ended: {error}");
-            }
-        });
-        Ok(())
     }
 
     fn start_worker(&self) {
@@ -245,6 +222,36 @@ pub fn clock() -> Arc<dyn Clock> {
 
 pub fn rng() -> Arc<dyn Rng> {
     Arc::new(SystemRng)
+}
+
+/// Runs an orchestrator until `stop`.
+pub async fn orchestrate(
+    store: &Store,
+    bus: &Arc<RabbitMqBus>,
+    meters: &Meters,
+    stop: &CancellationToken,
+    tasks: &TaskTracker,
+) -> Result<()> {
+    let orchestrator = Orchestrator::new(OrchestratorOptions {
+        store: store.clone(),
+        bus: bus.clone(),
+        announcements: bus.clone(),
+        clock: clock(),
+        rng: rng(),
+        prometheus: meters.0.clone(),
+        embedded: false,
+        known_directories: vec![DirectoryName::default()],
+        intake: None,
+        settings: Settings::default(),
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let stop = stop.clone();
+    tasks.spawn(async move {
+        if let Err(error) = orchestrator.run(listener, stop).await {
+            eprintln!("the orchestrator ended: {error}");
+        }
+    });
+    Ok(())
 }
 
 pub async fn open_bus(topology: &TestTopology) -> Result<Arc<RabbitMqBus>> {

@@ -12,6 +12,7 @@ use directory::{
 use domain::{DirectoryName, Dn, Rng, SystemRng};
 use futures::FutureExt;
 
+pub mod changes;
 pub mod gmsa;
 pub mod groups;
 pub mod login;

@@ -279,7 +279,7 @@ impl Run<'_> {
         // The step asks the DCs that it names by itself.
         let _in_doubt = self.resolve(record).await?;
         hosts::ask_failed_again(record);
-        if step.is_approval() && self.cx.mode == Mode::Apply {
+        if step.is_approval(&self.cx) && self.cx.mode == Mode::Apply {
             return self.approve(step, record).await;
         }
         self.cx.set_refused(Vec::new());

@@ -5,6 +5,7 @@ pub mod await_roll;
 pub mod compromise_removal;
 pub mod decommission;
 pub mod deploy;
+pub mod drift_check;
 pub mod import;
 pub mod inspect;
 pub mod kds_root_key_recovery;

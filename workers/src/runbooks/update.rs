@@ -11,6 +11,7 @@ use serde::Serialize;
 use store::{FarmFacts, FarmRecord};
 
 use crate::runbook::{Replan, RunResult, Runbook};
+use crate::steps::approval::ApprovalOfMending;
 use crate::steps::ensure_group::{self, EnsureGroup, GroupOutput};
 use crate::steps::ensure_members::EnsureMembers;
 use crate::steps::find_farm::{self, FarmAccount, FarmOutput, FindFarm};
@@ -29,6 +30,8 @@ pub fn runbook() -> Runbook {
         needs_farm: true,
         replan: Replan::FromStart,
         steps: vec![
+            // First, so that all that is read is read after it.
+            Arc::new(ApprovalOfMending),
             Arc::new(FindFarm),
             Arc::new(PreflightUpdate),
             Arc::new(UpdateAccount),

@@ -4,6 +4,7 @@
 //! that follow.
 
 use async_trait::async_trait;
+use domain::request::UpdateRequest;
 use serde_json::Value;
 
 use crate::{Step, StepContext, StepError, StepPlan, Verified};
@@ -25,7 +26,7 @@ impl Step for Approval {
         NAME
     }
 
-    fn is_approval(&self) -> bool {
+    fn is_approval(&self, _: &StepContext) -> bool {
         true
     }
 
@@ -43,6 +44,43 @@ impl Step for Approval {
     }
 }
 
+/// Only of an update that nobody asked for but a check that found drift.
+#[derive(Debug)]
+pub struct ApprovalOfMending;
+
+#[async_trait]
+impl Step for ApprovalOfMending {
+    type Observed = ();
+
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn is_approval(&self, cx: &StepContext) -> bool {
+        mends(cx)
+    }
+
+    async fn check(&self, _: &StepContext) -> Result<(), StepError> {
+        Ok(())
+    }
+
+    fn plan(&self, cx: &StepContext, (): &()) -> Result<StepPlan, StepError> {
+        match mends(cx) {
+            true => Approval.plan(cx, &()),
+            false => Ok(StepPlan::skip("a person asked for the update")),
+        }
+    }
+
+    async fn verify(&self, cx: &StepContext, plan: &StepPlan) -> Result<Verified, StepError> {
+        Step::verify(&Approval, cx, plan).await
+    }
+}
+
+/// An input that cannot be read fails the steps that follow, before any of them writes.
+fn mends(cx: &StepContext) -> bool {
+    cx.input::<UpdateRequest>().is_ok_and(|request| request.approval)
+}
+
 #[async_trait]
 impl Step for ApprovalOfAnything {
     type Observed = ();
@@ -51,7 +89,7 @@ impl Step for ApprovalOfAnything {
         NAME
     }
 
-    fn is_approval(&self) -> bool {
+    fn is_approval(&self, _: &StepContext) -> bool {
         true
     }
 

@@ -6,6 +6,7 @@
 pub mod approval;
 pub mod children;
 pub mod contain;
+pub mod drift;
 pub mod ensure_gmsa;
 pub mod ensure_group;
 pub mod ensure_members;

@@ -9,14 +9,13 @@ use directory::{Directories, Directory, LdapDirectory, LdapOptions};
 use domain::containment::Containment;
 use domain::{Lane, SystemClock, SystemRng, Workflow, WorkflowId, WorkflowKind, WorkflowState};
 use messages::{Bus, RabbitMqBus};
-use orchestrator::{EnvelopeWriter, Orchestrator, OrchestratorOptions, Settings};
+use orchestrator::EnvelopeWriter;
 use secrecy::SecretString;
 use serde_json::json;
 use store::{NewWorkflow, Store, StoreOptions};
 use tests::amqp::TestTopology;
 use tests::database::PostgresDatabase;
 use tests::lab::Lab;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
@@ -27,7 +26,7 @@ use workers::{Environment, Registry};
 use super::busy;
 use super::watch::{Watched, Written};
 use crate::noop;
-use crate::ours::{clock, deployment, open_bus, rng};
+use crate::ours::{clock, deployment, open_bus, orchestrate, rng};
 use crate::telemetry::Meters;
 
 /// The binary's defaults.
@@ -77,32 +76,9 @@ impl Rig {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let bus = open_bus(&topology).await?;
         let rig = Self { store, stores, bus, watched, stop, tasks, _topology: topology, _database: database };
-        rig.start_orchestrator(meters).await?;
+        orchestrate(&rig.store, &rig.bus, meters, &rig.stop, &rig.tasks).await?;
         rig.start_worker(Arc::new(directory));
         Ok(rig)
-    }
-
-    async fn start_orchestrator(&self, meters: &Meters) -> Result<()> {
-        let orchestrator = Orchestrator::new(OrchestratorOptions {
-            store: self.store.clone(),
-            bus: self.bus.clone(),
-            announcements: self.bus.clone(),
-            clock: clock(),
-            rng: rng(),
-            prometheus: meters.0.clone(),
-            embedded: false,
-            known_directories: vec![Default::default()],
-            intake: None,
-            settings: Settings::default(),
-        });
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let stop = self.stop.clone();
-        self.tasks.spawn(async move {
-            if let Err(error) = orchestrator.run(listener, stop).await {
-                eprintln!("the orchestrator ended: {error}");
-            }
-        });
-        Ok(())
     }
 
     fn start_worker(&self, directory: Arc<LdapDirectory>) {

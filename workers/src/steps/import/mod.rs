@@ -111,6 +111,7 @@ async fn read(cx: &StepContext, request: &ImportRequest) -> Result<ImportOutput,
         hosts,
         host_actions: recorded.map(|farm| farm.spec.host_actions.clone()).unwrap_or_default(),
         rotation: recorded.map(|farm| farm.spec.rotation).unwrap_or_default(),
+        drift: recorded.map(|farm| farm.spec.drift).unwrap_or_default(),
     };
     warnings.extend(spec.warnings());
     let group_made = ensure_group::is_ours(cx, group.as_ref().and_then(|group| group.sid.as_ref()));

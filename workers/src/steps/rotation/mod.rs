@@ -21,6 +21,7 @@ pub use ask_a_host::AskAHost;
 pub use confirm::{ConfirmRoll, Confirmed, NAME as CONFIRM};
 pub use find_due::{DueFarm, FindDue, NAME as FIND_DUE};
 pub use nudge_due::{NAME as NUDGE_DUE, NudgeDue};
+pub use readers::broad;
 pub use sweep::{NAME as SWEEP, Sweep, Swept};
 
 use directory::ManagedPasswordId;

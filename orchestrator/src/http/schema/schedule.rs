@@ -1,11 +1,10 @@
-//! How schedules and calendars look, for the OpenAPI document (see `schema.rs`).
-#![expect(dead_code, reason = "read by the ToSchema derive, never built")]
+//! Schedules and calendars.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::schema::Role;
+use super::Role;
 
 /// A schedule as people write it; unknown keys are refused.
 #[derive(ToSchema)]
@@ -170,7 +169,7 @@ pub(crate) struct FirePage {
 
 #[derive(ToSchema)]
 pub(crate) struct PreviewPage {
-    items: Vec<super::schedules::Preview>,
+    items: Vec<crate::http::schedules::Preview>,
     next: Option<String>,
 }
 

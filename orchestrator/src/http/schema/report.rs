@@ -1,11 +1,10 @@
-//! How a report looks, for the OpenAPI document; as `schema.rs`.
-#![expect(dead_code, reason = "read by the ToSchema derive, never built")]
+//! Reports of workflows.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::schema::{HostTaskState, Lane, MemberHost, Mode, Plan, Problem, StepState, WorkflowState};
+use super::{HostTaskState, Lane, MemberHost, Mode, Plan, Problem, StepState, WorkflowState};
 
 /// Evidence about one workflow.
 #[derive(ToSchema)]
