@@ -226,7 +226,7 @@ impl Request {
             "compromise-removal" | "quarantine-release" => Some(&[Role::Responder]),
             "quarantine-check" => Some(&[Role::Responder, Role::Operator]),
             "deploy" | "update" | "add-host" | "remove-host" | "decommission" | "replace" | "import"
-            | "rotation-check" => Some(&[Role::Operator]),
+            | "rotation-check" | "drift-check" => Some(&[Role::Operator]),
             _ => None,
         }
     }
