@@ -170,10 +170,47 @@ async fn refresh_bus(api: &Api) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
     use axum::http::{Method, StatusCode};
     use metrics_exporter_prometheus::PrometheusBuilder;
 
     use crate::http::testing::{MANIFEST, World};
+
+    /// An alert on a metric that nobody writes is silence that looks like health.
+    #[test]
+    fn every_metric_that_an_alert_asks_about_is_written_somewhere() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let mut sources = String::new();
+        for folder in ["directory", "farmhand", "messages", "orchestrator", "store", "workers"] {
+            append_sources(&root.join(folder).join("src"), &mut sources);
+        }
+        let rules =
+            std::fs::read_to_string(root.join("deploy/alerts/farmhand.rules.yml")).expect("the rules");
+        let of_word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+        let asked: BTreeSet<_> = rules
+            .lines()
+            .filter(|line| line.trim_start().starts_with("expr:"))
+            .flat_map(|line| line.split(|letter| !of_word(letter)))
+            .filter(|word| word.starts_with("farmhand_"))
+            .collect();
+        assert!(asked.len() > 10, "{asked:?}");
+        for metric in asked {
+            assert!(sources.contains(&format!("!(\"{metric}\"")), "{metric}");
+        }
+    }
+
+    fn append_sources(folder: &Path, sources: &mut String) {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                append_sources(&path, sources);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                sources.push_str(&std::fs::read_to_string(&path).expect("a source"));
+            }
+        }
+    }
 
     #[tokio::test]
     async fn gauges_follow_the_database_and_fall_back_to_zero() {
