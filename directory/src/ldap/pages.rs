@@ -33,9 +33,11 @@ impl LdapDc {
         let (dc, asked) = (self.clone(), self.asked(search));
         let pages = futures::stream::once(async move {
             let (sender, receiver) = mpsc::channel(AHEAD);
+            let operation = asked.as_ref().map(|(operation, _)| operation.clone()).unwrap_or_default();
+            let reader = dc.clone();
             let reading = async move {
                 let read = match asked {
-                    Ok((operation, query)) => dc.read_pages(&operation, query, &sender).await,
+                    Ok((operation, query)) => reader.read_pages(&operation, query, &sender).await,
                     Err(error) => Err(error),
                 };
                 if let Err(error) = read {
@@ -44,8 +46,10 @@ impl LdapDc {
                 }
             };
             tokio::spawn(reading.in_current_span());
-            futures::stream::unfold(receiver, async |mut receiver| {
-                receiver.recv().await.map(|page| (page, receiver))
+            // Understood here and not by the reader, which has asked for the next page meanwhile.
+            futures::stream::unfold((receiver, dc, operation), async |(mut receiver, dc, operation)| {
+                let page = receiver.recv().await?.and_then(|page| dc.entries(&operation, page));
+                Some((page, (receiver, dc, operation)))
             })
         });
         pages.flatten().boxed()
@@ -55,7 +59,7 @@ impl LdapDc {
         &self,
         operation: &str,
         query: Query,
-        pages: &mpsc::Sender<Result<Vec<Entry>>>,
+        pages: &mpsc::Sender<Result<Vec<RawEntry>>>,
     ) -> Result<()> {
         // A cookie is worth something on its own connection only.
         let mut lease = self.pool.lease().await?;
@@ -77,14 +81,14 @@ impl LdapDc {
         query: &Query,
         lease: &mut Lease<'a>,
         cookie: Vec<u8>,
-    ) -> Result<(Vec<Entry>, Vec<u8>)> {
+    ) -> Result<(Vec<RawEntry>, Vec<u8>)> {
         let timeout = self.timeout();
         let mut again = cookie.is_empty();
         loop {
             let ldap = lease.connection.ldap.clone();
             let reading = one_page(ldap, query.clone(), cookie.clone(), timeout);
             let failure = match self.attempt(timeout * SEARCH_PATIENCE, true, reading).await {
-                Ok((entries, next)) => return Ok((self.entries(operation, entries)?, next)),
+                Ok(page) => return Ok(page),
                 Err(failure) => failure,
             };
             // As with every read: a connection that had died unnoticed is nobody's fault. Behind the

@@ -89,7 +89,30 @@ pub fn compare(seen: &Seen<'_>) -> Vec<DriftItem> {
     if let Some(account) = seen.account {
         items.extend(readers::compare(seen, account));
     }
-    items
+    match host_that_bars_updates(seen) {
+        Some(host) => items.into_iter().map(|item| barred(seen, item, &host)).collect(),
+        None => items,
+    }
+}
+
+/// A host under quarantine that the manifest names: no update lets it in, so each is refused.
+fn host_that_bars_updates(seen: &Seen<'_>) -> Option<String> {
+    let contained = |host: &&Host| {
+        host.found.as_ref().is_some_and(|found| seen.is_contained(found.sid.as_ref(), &found.dn))
+    };
+    seen.hosts.iter().filter(|host| host.asked).find(contained).map(Host::name)
+}
+
+fn barred(seen: &Seen<'_>, item: DriftItem, host: &str) -> DriftItem {
+    if !item.mendable {
+        return item;
+    }
+    let hint = format!(
+        "the manifest names {host}, which is under quarantine, so every update is refused: take it out of the farm \
+         (`farmhand remove-host {} {host}`) or release it (`farmhand quarantine release {host}`)",
+        seen.facts.spec.name
+    );
+    blocking(item, hint)
 }
 
 /// An item whose three columns are what they are; mended by an update.

@@ -272,6 +272,19 @@ fn a_denial_that_nobody_asked_for_is_told_with_whom_it_locks_out() {
 }
 
 #[test]
+fn a_host_under_quarantine_in_the_manifest_keeps_every_update_from_mending() {
+    let mut scene = Scene::new();
+    scene.members.clear();
+    let records = FakeRecords::default();
+    assert!(scene.items().iter().any(|item| item.mendable), "{:?}", scene.items());
+    records.place("Host1", &sid(1101), &computer(1).dn);
+    scene.quarantined = records.lock().quarantines.clone();
+    let items = scene.items();
+    assert!(items.iter().all(|item| item.blocks_update && !item.mendable), "{items:?}");
+    assert!(items[0].hint.contains("farmhand remove-host ITFarm1 Host1"), "{}", items[0].hint);
+}
+
+#[test]
 fn readers_and_members_that_nobody_recorded_are_named() {
     let mut scene = Scene::new();
     scene.readers(list(&[1200, 1103, 1999, 515, 1900], &[]));
