@@ -33,6 +33,7 @@ fn operations() -> Vec<(Method, String)> {
                 method,
                 path.replace("{id}", SOME_ID)
                     .replace("{name}", "x")
+                    .replace("{farm}", "x")
                     .replace("{host}", "h")
                     .replace("{index}", "0")
                     .replace("{account}", "a"),
