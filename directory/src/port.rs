@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::{DirectoryName, Dn, Sid};
@@ -164,6 +165,12 @@ pub trait Directory: Send + Sync + fmt::Debug {
 
     /// Every writable DC of the domain, as the directory itself names them.
     async fn writable_dcs(&self) -> Result<Vec<DomainController>>;
+
+    /// The same as it was answered last, where that is not longer ago than `at_most`: for what is
+    /// looked at again with a fresh answer.
+    fn known_writable_dcs(&self, _at_most: Duration) -> Option<Vec<DomainController>> {
+        None
+    }
 
     /// The forest's global catalogue: read only, a partial set of attributes.
     async fn global_catalog(&self) -> Result<Arc<dyn DirectoryRead>>;

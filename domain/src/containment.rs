@@ -45,6 +45,16 @@ pub struct ContainedHost {
     pub rebuilt_from: Option<Sid>,
 }
 
+impl ContainedHost {
+    /// What no entry in a directory can do.
+    pub fn advice(name: &str) -> String {
+        format!(
+            "take {name} off the network and rebuild it: open sessions and tickets that it holds live on, and so does \
+             every password that it has read"
+        )
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ComputerState {

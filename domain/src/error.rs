@@ -48,6 +48,12 @@ codes! {
     ApprovalOwn = "approval-own",
     /// The plan is not the one that was shown.
     ApprovalVoid = "approval-void",
+    /// Called more often than is taken.
+    RateLimited = "rate-limited",
+    /// The webhook takes nothing at present.
+    WebhookPaused = "webhook-paused",
+    /// Nothing is announced here, so no webhook can be called.
+    AnnouncementsOff = "announcements-off",
     /// The database cannot be reached.
     StoreUnavailable = "store-unavailable",
 

@@ -24,6 +24,21 @@ pub struct TokenId(pub Uuid);
 #[serde(transparent)]
 pub struct ScheduleId(pub Uuid);
 
+/// Names one rule for ever; another one of the same name has another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RuleId(pub Uuid);
+
+/// Names one webhook for ever; another one of the same name has another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct WebhookId(pub Uuid);
+
+/// Names one delivery to a webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DeliveryId(pub Uuid);
+
 /// A UUIDv7 (RFC 9562, 5.7) of the given moment.
 pub fn uuid_v7(now: DateTime<Utc>, rng: &dyn Rng) -> Uuid {
     let mut random = [0; 10];
@@ -55,6 +70,9 @@ macro_rules! uuid_id {
 uuid_id!(WorkflowId);
 uuid_id!(TokenId);
 uuid_id!(ScheduleId);
+uuid_id!(RuleId);
+uuid_id!(WebhookId);
+uuid_id!(DeliveryId);
 
 /// A name that a person gives to a thing of ours: a configured directory, a farm, a schedule.
 /// 1 to 64 of `[A-Za-z0-9_.-]`, compared without regard to case, kept as written.
@@ -138,6 +156,16 @@ label!(
     /// A calendar as people call it.
     CalendarName,
     "calendar name"
+);
+label!(
+    /// A rule as people call it.
+    RuleName,
+    "rule name"
+);
+label!(
+    /// A webhook as people call it.
+    WebhookName,
+    "webhook name"
 );
 
 impl Default for DirectoryName {

@@ -25,10 +25,12 @@ pub mod principal;
 pub mod request;
 pub mod rng;
 pub mod rotation;
+pub mod rule;
 pub mod schedule;
 pub mod sid;
 pub mod spn;
 pub mod step;
+pub mod webhook;
 pub mod workflow;
 
 pub use announcement::{Announcement, AnnouncementKind};
@@ -42,17 +44,22 @@ pub use encryption::EncryptionTypes;
 pub use error::{ErrorCode, Problem, Violation};
 pub use farm::{FarmManifest, FarmSpec, MembershipMode};
 pub use host::{HostAction, HostActionKind, HostAdapter, HostTask, HostTaskState, HostWork, MemberHost};
-pub use ids::{CalendarName, DirectoryName, FarmName, ScheduleId, ScheduleName, TokenId, WorkflowId};
+pub use ids::{
+    CalendarName, DeliveryId, DirectoryName, FarmName, RuleId, RuleName, ScheduleId, ScheduleName, TokenId,
+    WebhookId, WebhookName, WorkflowId,
+};
 pub use interval::ManagedPasswordInterval;
 pub use name::{AccountName, GroupName, PrincipalRef};
 pub use plan::{AttributeChange, AttributeOp, AttributeValue, Change, ChangeKind, Plan};
 pub use principal::{Principal, Role};
 pub use rng::{Rng, SystemRng};
 pub use rotation::{RotationItem, RotationVerdict};
+pub use rule::{FiringOutcome, RuleSpec, RuleState};
 pub use schedule::{FireOutcome, ScheduleSpec};
 pub use sid::Sid;
 pub use spn::ServicePrincipalName;
 pub use step::{StepEvent, StepOutcome, StepRecord, StepState, Write};
+pub use webhook::{DeliveryState, WebhookSpec, WebhookState};
 pub use workflow::{
     Cause, Lane, Mode, Wait, WaitReason, Workflow, WorkflowEvent, WorkflowKind, WorkflowState,
 };

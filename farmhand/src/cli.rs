@@ -4,6 +4,7 @@ mod asking;
 mod compromise;
 mod deciding;
 mod drift;
+mod reacting;
 mod rotation;
 mod scheduling;
 
@@ -21,6 +22,9 @@ pub use compromise::{
 };
 pub use deciding::{Ack, Approve, Reject};
 pub use drift::{Drift, DriftCheck, DriftList, DriftShow};
+pub use reacting::{
+    Rule, RuleFirings, RuleList, RuleTest, Webhook, WebhookCreate, WebhookDeliveries, WebhookList,
+};
 pub use rotation::{Rotation, RotationCheck};
 pub use scheduling::{Calendar, Schedule, ScheduleDefinition, ScheduleFires, ScheduleList, SchedulePreview};
 
@@ -141,6 +145,12 @@ pub enum Command {
     /// Freezes and maintenance windows: when destructive work does not begin
     #[command(subcommand)]
     Calendar(Calendar),
+    /// What is asked for when something was heard
+    #[command(subcommand)]
+    Rule(Rule),
+    /// Other systems that are told of events, and that tell of theirs
+    #[command(subcommand)]
+    Webhook(Webhook),
     /// API tokens
     #[command(subcommand)]
     Token(Token),
@@ -399,6 +409,25 @@ mod tests {
             "calendar list",
             "calendar create -f freeze.yaml",
             "calendar delete freeze",
+            "rule list --state paused --limit 5",
+            "rule show new-web-host",
+            "rule create -f rule.yaml",
+            "rule update -f -",
+            "rule delete new-web-host",
+            "rule pause new-web-host --reason holidays",
+            "rule resume new-web-host",
+            "rule test new-web-host -f event.json --publisher cmdb",
+            "rule firings new-web-host --outcome rate-limited",
+            "webhook list --direction out",
+            "webhook show siem",
+            "webhook create siem --to https://siem/ --events farmhand.event.*,x --secret-file s --description d",
+            "webhook create cmdb --inbound hmac",
+            "webhook delete siem",
+            "webhook pause siem --reason why",
+            "webhook resume siem",
+            "webhook deliveries siem --state given-up",
+            &format!("webhook redeliver siem {id}"),
+            "webhook ping siem",
             "token bootstrap",
             "token create --principal ci --roles operator,viewer",
             "token list",
@@ -440,6 +469,12 @@ mod tests {
             "recover 0199c0de-0000-7000-8000-000000000000 ITFarm1=burn",
             "recover 0199c0de-0000-7000-8000-000000000000 =wait",
             "workflow ack 0199c0de-0000-7000-8000-000000000000 1",
+            "rule create",
+            "rule firings x --outcome banana",
+            "webhook create siem",
+            "webhook create siem --to https://siem/",
+            "webhook create siem --to https://siem/ --events x --inbound hmac",
+            "webhook create siem --inbound magic",
         ] {
             let kind = parse(&format!("farmhand {line}")).expect_err(line).kind();
             assert_ne!(kind, ErrorKind::DisplayHelp, "{line}");

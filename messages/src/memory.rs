@@ -252,6 +252,11 @@ impl Requests for MemoryBus {
 
 /// The side of other systems, who reach a real broker without us.
 impl MemoryBus {
+    /// How many deliveries are in somebody's hands.
+    pub fn unsettled(&self) -> usize {
+        self.shared.state().in_hand.values().sum()
+    }
+
     /// Announces as that user; `None`: one who does not say who it is.
     pub fn announce_as(&self, user: Option<&str>, body: &[u8]) -> Result<(), BusError> {
         {

@@ -14,6 +14,7 @@ mod m20261127_000004_schedules;
 mod m20261127_000005_rotation;
 mod m20261127_000006_announcements;
 mod m20261127_000007_drift;
+mod m20261127_000008_rules_and_webhooks;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::{MigrationTrait, async_trait};
@@ -31,6 +32,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000005_rotation::Migration),
             Box::new(m20261127_000006_announcements::Migration),
             Box::new(m20261127_000007_drift::Migration),
+            Box::new(m20261127_000008_rules_and_webhooks::Migration),
         ]
     }
 }

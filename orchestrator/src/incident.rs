@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use domain::containment::{ContainedAccount, Containment, KnownPassword};
+use domain::containment::{ContainedAccount, ContainedHost, Containment, KnownPassword};
 use domain::{FarmName, Mode, Sid, Wait, Workflow, WorkflowId, WorkflowKind, WorkflowState};
 use serde::Serialize;
 
@@ -161,7 +161,7 @@ fn next(
     if workflow.mode == Mode::Plan {
         return vec!["this was a dry run: nothing was written and nobody is cut off".to_owned()];
     }
-    if containment.is_none() {
+    let Some(containment) = containment else {
         return match workflow.state {
             state if !state.is_finished() => {
                 vec![format!("the containment is not done yet: farmhand workflow watch {id}")]
@@ -171,7 +171,7 @@ fn next(
             )],
             _ => vec!["the containment is NOT done; what it wrote stays. Ask for it again".to_owned()],
         };
-    }
+    };
     let lost = |one: &&AccountExposure| {
         let ended = one.recovery.as_ref().is_none_or(|recovery| {
             matches!(
@@ -182,7 +182,7 @@ fn next(
         one.stands != Standing::Over && ended
     };
     let open: Vec<_> = exposures.iter().filter(lost).collect();
-    let mut next = Vec::new();
+    let mut next = vec![ContainedHost::advice(&containment.host.name)];
     let farms: BTreeSet<_> = open.iter().filter_map(|one| Some(one.farm.as_ref()?.to_string())).collect();
     if !farms.is_empty() {
         let wait: Vec<_> = farms.iter().map(|farm| format!("{farm}=wait")).collect();

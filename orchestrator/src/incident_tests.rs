@@ -99,6 +99,8 @@ fn the_choice_that_stands_is_shown_and_what_has_none_is_asked_for() {
     let some = |choice, state: &str| Some((choice, state.to_owned()));
     let child = |kind, number, state| workflow(kind, number, state, Some("ITFarm1"));
     assert_eq!(chosen(vec![]), (None, true));
+    let rest = &of(vec![child("await-roll", 2, "waiting")], now()).next;
+    assert!(rest[0].starts_with("take "), "what no directory can do is said until the end: {rest:?}");
     assert_eq!(chosen(vec![child("await-roll", 2, "waiting")]), (some("wait", "waiting"), false));
     assert_eq!(chosen(vec![child("replace", 2, "cancelled")]), (some("replace", "cancelled"), true));
     let both = vec![child("await-roll", 2, "waiting"), child("replace", 3, "waiting")];

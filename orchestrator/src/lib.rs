@@ -12,6 +12,7 @@ mod intake;
 mod options;
 mod outage;
 mod quarantine_watch;
+mod reactions;
 mod reaper;
 mod relay;
 mod report;
@@ -19,6 +20,7 @@ mod requests;
 mod run;
 mod schedules;
 mod tokens;
+mod webhooks;
 
 pub use events::EnvelopeWriter;
 pub use http::openapi;

@@ -82,6 +82,23 @@ pub struct Settings {
     /// How long a request from the broker is held while the database is away, before it is given
     /// back. RabbitMQ cuts off who holds a message for 30 minutes.
     pub intake_hold: Duration,
+    /// How many events are in our hands at once. What is urgent overtakes those, so many.
+    pub react_prefetch: u16,
+    /// How long it stays on record what rules and webhooks made of events.
+    pub keep_reactions: Duration,
+    /// How often deliveries are looked for that nobody woke us for (another process wrote them).
+    pub webhook_every: Duration,
+    /// How long a receiver has for its answer.
+    pub webhook_timeout: Duration,
+    /// How long nobody else sends a delivery that one has begun to send; longer than the timeout.
+    pub webhook_lease: Duration,
+    /// The pause before the second attempt, and the longest one.
+    pub webhook_retry_first: Duration,
+    pub webhook_retry_most: Duration,
+    /// Whether events may be sent over plain HTTP to other machines.
+    pub allow_http_webhooks: bool,
+    /// How often in a minute another system may call one webhook, of one process.
+    pub webhook_calls_a_minute: u32,
     /// How long requests under way may take after the stop was asked for.
     pub drain: Duration,
 }
@@ -106,6 +123,15 @@ impl Default for Settings {
             drift_full_every: Duration::from_secs(24 * 60 * 60),
             quarantine_check_every: Duration::from_secs(15 * 60),
             intake_hold: Duration::from_secs(15 * 60),
+            react_prefetch: 512,
+            keep_reactions: Duration::from_secs(30 * 24 * 60 * 60),
+            webhook_every: Duration::from_secs(1),
+            webhook_timeout: Duration::from_secs(10),
+            webhook_lease: Duration::from_secs(30),
+            webhook_retry_first: Duration::from_secs(10),
+            webhook_retry_most: Duration::from_secs(60 * 60),
+            allow_http_webhooks: false,
+            webhook_calls_a_minute: 600,
             drain: Duration::from_secs(10),
         }
     }

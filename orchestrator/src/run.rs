@@ -1,4 +1,5 @@
-//! The orchestrator as a whole: HTTP, intake, relay, reaper and scheduler under one roof.
+//! The orchestrator as a whole: HTTP, intake, relay, reaper, scheduler, reactions and deliveries
+//! under one roof.
 
 use std::future::Future;
 use std::io;
@@ -15,9 +16,11 @@ use crate::http::{self, Api};
 use crate::intake::Intake;
 use crate::options::OrchestratorOptions;
 use crate::quarantine_watch::QuarantineWatch;
+use crate::reactions::reactor::Reactor;
 use crate::reaper::Reaper;
 use crate::relay::{OutboxSignal, Outlet, Relay};
 use crate::schedules::scheduler::Scheduler;
+use crate::webhooks::deliverer::Deliverer;
 
 /// How long a task that panicked stays down.
 const RESTART_AFTER: Duration = Duration::from_secs(1);
@@ -35,6 +38,8 @@ pub struct Orchestrator {
     reaper: Arc<Reaper>,
     scheduler: Arc<Scheduler>,
     watch: Arc<QuarantineWatch>,
+    reactor: Arc<Reactor>,
+    deliverer: Arc<Deliverer>,
     intake: Option<Arc<Intake>>,
     drain: Duration,
 }
@@ -68,8 +73,11 @@ impl Orchestrator {
             check_every: options.settings.quarantine_check_every,
         };
         let (intake, hold) = (options.intake.clone(), options.settings.intake_hold);
-        let settings = options.settings.clone();
+        let (settings, announcements) = (options.settings.clone(), options.announcements.clone());
         let api = Arc::new(Api::new(options));
+        let (clock, rng) = (api.clock.clone(), api.rng.clone());
+        let reactor = Reactor::new(api.rules(), announcements, clock.clone(), rng.clone(), settings.clone());
+        let deliverer = Deliverer { store: api.store.clone(), clock, rng, settings: settings.clone() };
         let scheduler = Scheduler {
             schedules: api.schedules(),
             clock: api.clock.clone(),
@@ -87,6 +95,8 @@ impl Orchestrator {
             reaper: Arc::new(reaper),
             scheduler: Arc::new(scheduler),
             watch: Arc::new(watch),
+            reactor: Arc::new(reactor),
+            deliverer: Arc::new(deliverer),
             intake,
             drain,
         }
@@ -116,6 +126,10 @@ impl Orchestrator {
         let scheduler = supervise("scheduler", stop.clone(), move |stop| scheduler.clone().run(stop));
         let watch = self.watch.clone();
         let watch = supervise("quarantine watch", stop.clone(), move |stop| watch.clone().run(stop));
+        let reactor = self.reactor.clone();
+        let reactor = supervise("reactor", stop.clone(), move |stop| reactor.clone().run(stop));
+        let deliverer = self.deliverer.clone();
+        let deliverer = supervise("deliverer", stop.clone(), move |stop| deliverer.clone().run(stop));
         let intake = self.intake.clone();
         let intake =
             intake.map(|intake| supervise("intake", stop.clone(), move |stop| intake.clone().run(stop)));
@@ -125,6 +139,8 @@ impl Orchestrator {
         if let Some(intake) = intake {
             let _ = intake.await;
         }
+        let _ = reactor.await;
+        let _ = deliverer.await;
         // A task that ends in another way than by its stop is started again, so these just end.
         let _ = watch.await;
         let _ = reaper.await;

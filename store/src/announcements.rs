@@ -95,6 +95,19 @@ impl Store {
         Ok(())
     }
 
+    /// One, and what its event is called; `None` where nothing is announced.
+    pub(crate) async fn announce_one(
+        &self,
+        db: &impl ConnectionTrait,
+        announcement: &Announcement,
+        now: DateTime<Utc>,
+    ) -> Result<Option<uuid::Uuid>, StoreError> {
+        let Some(row) = self.announcement_row(announcement, now) else { return Ok(None) };
+        let id = row.id;
+        self.insert_announcements(db, vec![outbox::Model::announcement(row, now)]).await?;
+        Ok(Some(id))
+    }
+
     /// Forgets announcements from before that time that are still unpublished. How many.
     #[instrument(name = "db.announcements.give_up", skip_all)]
     pub async fn give_up_announcements(&self, before: DateTime<Utc>) -> Result<u64, StoreError> {

@@ -34,8 +34,11 @@ impl Store {
         if row.requested_by.eq_ignore_ascii_case(&ruling.by) {
             return Ok(Decided::Own);
         }
-        // A schedule asks in its own name; who defined it is the one who asks.
-        let owner = self.owner_of(&tx, row.id).await?;
+        // A schedule or a rule asks in its own name; who defined it is the one who asks.
+        let owner = match self.owner_of(&tx, row.id).await? {
+            Some(owner) => Some(owner),
+            None => self.rule_owner_of(&tx, row.id).await?,
+        };
         if owner.is_some_and(|owner| owner.eq_ignore_ascii_case(&ruling.by)) {
             return Ok(Decided::Own);
         }

@@ -33,6 +33,7 @@ mod outbox;
 mod quarantine;
 mod reaper;
 mod rotation;
+mod rules;
 mod schedules;
 mod schema;
 mod sql;
@@ -41,6 +42,7 @@ mod submit;
 #[cfg(feature = "testing")]
 mod testing;
 mod tokens;
+mod webhooks;
 mod workflows;
 
 pub use drift::{
@@ -49,8 +51,12 @@ pub use drift::{
 };
 pub use error::StoreError;
 pub use model::*;
+pub use rules::{Firing, FiringEvent, HeardEvent, PlannedFiring, Reacted, Rule, SettledFiring, Unfired};
 pub use schedules::{
     CalendarRecord, DueSchedule, Fire, Paused, PlannedFire, PlannedRound, QueuedFire, Recorded, Schedule,
     ScheduleStats,
 };
 pub use store::{Store, StoreOptions};
+pub use webhooks::{
+    Attempt, ClaimedDelivery, Delivery, DeliveryStats, NewDelivery, Received, Settlement, Webhook,
+};

@@ -1,6 +1,7 @@
 //! The handle that everything else holds.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -44,6 +45,8 @@ pub(crate) struct Inner {
     pub relaying: tokio::sync::Mutex<()>,
     pub announcing: tokio::sync::Mutex<()>,
     schedules_changed: Notify,
+    deliveries_written: Notify,
+    reactions: AtomicU64,
     pub calendars: Mutex<KnownCalendars>,
     without_lock: Mutex<HashSet<WorkflowId>>,
 }
@@ -64,6 +67,8 @@ impl Store {
             written: Notify::new(),
             announced: Notify::new(),
             schedules_changed: Notify::new(),
+            deliveries_written: Notify::new(),
+            reactions: AtomicU64::new(0),
             calendars: Mutex::default(),
             relaying: tokio::sync::Mutex::new(()),
             announcing: tokio::sync::Mutex::new(()),
@@ -114,6 +119,27 @@ impl Store {
 
     pub(crate) fn announce_schedules(&self) {
         self.0.schedules_changed.notify_one();
+    }
+
+    /// Returns once something has been to deliver to a webhook, or a webhook was changed, through this
+    /// store since the last call.
+    pub async fn deliveries_written(&self) {
+        self.0.deliveries_written.notified().await;
+    }
+
+    pub(crate) fn wake_deliverer(&self) {
+        self.0.deliveries_written.notify_one();
+    }
+
+    /// Grows with every change of a rule or a webhook through this store: who remembers them reads
+    /// them anew.
+    pub fn reactions_version(&self) -> u64 {
+        self.0.reactions.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn reactions_have_changed(&self) {
+        self.0.reactions.fetch_add(1, Ordering::AcqRel);
+        self.wake_deliverer();
     }
 
     pub(crate) fn writer(&self) -> &DatabaseConnection {

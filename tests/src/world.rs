@@ -9,14 +9,14 @@ use directory::ldap::{LdapDirectory, LdapOptions};
 use directory::{Directories, Directory};
 use domain::farm::FarmManifest;
 use domain::{
-    Clock, DirectoryName, FarmName, FarmSpec, Lane, Mode, Rng, SystemRng, WaitReason, Workflow, WorkflowId,
-    WorkflowKind, WorkflowState,
+    Clock, DirectoryName, FarmName, FarmSpec, Lane, Mode, Rng, Role, SystemRng, TokenId, WaitReason,
+    Workflow, WorkflowId, WorkflowKind, WorkflowState,
 };
 use messages::{Announcements, Bus, MemoryBus};
 use orchestrator::{EnvelopeWriter, Orchestrator, OrchestratorOptions, OutboxSignal, Settings};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
-use store::{Decided, NewWorkflow, Ruling, Store, StoreOptions};
+use store::{Decided, NewWorkflow, Ruling, Store, StoreOptions, Token};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use workers::engine::{LaneOptions, Timing, Worker, WorkerOptions};
@@ -65,6 +65,10 @@ pub struct World {
     pub bus: Arc<dyn Bus>,
     /// The same bus: what is announced.
     pub announcements: Arc<dyn Announcements>,
+    /// The same bus, for what other systems do with it.
+    pub memory: Arc<MemoryBus>,
+    /// Where the API is: `http://127.0.0.1:PORT`.
+    pub url: String,
     pub embedded: Arc<EmbeddedDirectory>,
     /// The time of every part, the embedded directory included; a real DC has its own.
     pub clock: Arc<AheadClock>,
@@ -121,11 +125,13 @@ impl World {
         .expect("an embedded directory");
         let directory = connect_to(&embedded);
         let shutdown = CancellationToken::new();
-        let signal = start_orchestrator(&store, &bus, &clock, &rng, &shutdown).await;
+        let (signal, url) = start_orchestrator(&store, &bus, &clock, &rng, &shutdown).await;
         Self {
             store,
             bus: bus.clone(),
-            announcements: bus,
+            announcements: bus.clone(),
+            memory: bus,
+            url,
             embedded: Arc::new(embedded),
             clock: ahead,
             faults,
@@ -193,6 +199,23 @@ impl World {
         let task =
             runtime.spawn(async move { worker.run(token).await.expect("the bus lets the worker work") });
         RunningWorker { stop, runtime: Some(runtime), task: Some(task) }
+    }
+
+    /// A token of that principal for the API.
+    pub async fn token(&self, principal: &str, roles: &[Role]) -> String {
+        let (secret, now) = (orchestrator::new_secret(&SystemRng), self.clock.now());
+        let token = Token {
+            id: TokenId::new(now, &SystemRng),
+            principal: principal.to_owned(),
+            roles: roles.iter().copied().collect(),
+            created_at: now,
+            expires_at: None,
+            revoked_at: None,
+            last_used_at: None,
+        };
+        let hash = orchestrator::hash(secret.expose_secret());
+        self.store.create_token(&token, &hash).await.expect("a token");
+        secret.expose_secret().to_owned()
     }
 
     /// Asks for a workflow of any kind, on the farm that its input describes.
@@ -324,7 +347,7 @@ async fn start_orchestrator(
     clock: &Arc<dyn Clock>,
     rng: &Arc<dyn Rng>,
     shutdown: &CancellationToken,
-) -> OutboxSignal {
+) -> (OutboxSignal, String) {
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
     let orchestrator = Orchestrator::new(OrchestratorOptions {
         store: store.clone(),
@@ -339,14 +362,17 @@ async fn start_orchestrator(
         settings: Settings {
             repeat_first_after: Duration::from_secs(2),
             repeat_every: Duration::from_millis(500),
+            webhook_timeout: Duration::from_secs(3),
+            webhook_retry_first: Duration::from_millis(200),
             ..Settings::default()
         },
     });
     let signal = orchestrator.outbox_signal();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
     let shutdown = shutdown.clone();
     tokio::spawn(async move { orchestrator.run(listener, shutdown).await.expect("the orchestrator runs") });
-    signal
+    (signal, url)
 }
 
 /// The farm of Microsoft's guide under names of the caller's choice, as `deploy`'s input.

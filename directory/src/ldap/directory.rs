@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use domain::DirectoryName;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use tokio::time::Instant;
 use url::Url;
 
 use super::connect::Connector;
@@ -31,6 +32,8 @@ pub struct LdapDirectory {
     connector: Arc<Connector>,
     /// By URL.
     pools: Mutex<HashMap<String, Arc<Pool>>>,
+    /// The writable DCs, and when they were named.
+    dcs: Mutex<Option<(Instant, Vec<DomainController>)>>,
 }
 
 impl fmt::Debug for LdapDirectory {
@@ -50,13 +53,13 @@ impl LdapDirectory {
         let connector = Connector::new(options).map_err(|refusal| {
             DirectoryError::new(name, "configure", DirectoryErrorKind::Refused(refusal))
         })?;
-        Ok(Self { connector: Arc::new(connector), pools: Mutex::default() })
+        Ok(Self { connector: Arc::new(connector), pools: Mutex::default(), dcs: Mutex::default() })
     }
 
     /// The same directory over connections of its own, so that urgent work does not queue behind
     /// the rest. What is known of the login is shared: a wrong password is tried once.
     pub fn with_own_connections(&self) -> Self {
-        Self { connector: self.connector.clone(), pools: Mutex::default() }
+        Self { connector: self.connector.clone(), pools: Mutex::default(), dcs: Mutex::default() }
     }
 
     /// Tries every configured URL by itself, on a connection of its own.
@@ -233,7 +236,13 @@ impl Directory for LdapDirectory {
         let mut found: Vec<_> =
             found.into_iter().filter(|server| server.writes_domain).map(|server| server.controller).collect();
         found.sort_by(|a, b| a.name.cmp(&b.name));
+        *self.dcs.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), found.clone()));
         Ok(found)
+    }
+
+    fn known_writable_dcs(&self, at_most: Duration) -> Option<Vec<DomainController>> {
+        let known = self.dcs.lock().unwrap_or_else(PoisonError::into_inner);
+        known.as_ref().filter(|(at, _)| at.elapsed() <= at_most).map(|(_, dcs)| dcs.clone())
     }
 
     async fn global_catalog(&self) -> Result<Arc<dyn DirectoryRead>> {

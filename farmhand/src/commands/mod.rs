@@ -13,11 +13,13 @@ mod migrate;
 mod orchestrator;
 mod report;
 mod rotation;
+mod rule;
 mod schedule;
 mod show_farm;
 mod token;
 mod up;
 mod wait;
+mod webhook;
 mod worker;
 mod workflow;
 
@@ -62,6 +64,8 @@ pub fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Command::Drift(command) => client(&sources, output, |cx| drift::run(cx, command)),
         Command::Rotation(args) => client(&sources, output, |cx| rotation::run(cx, args)),
         Command::Schedule(command) => client(&sources, output, |cx| schedule::run(cx, command)),
+        Command::Rule(command) => client(&sources, output, |cx| rule::run(cx, command)),
+        Command::Webhook(command) => client(&sources, output, |cx| webhook::run(cx, command)),
         Command::Calendar(command) => client(&sources, output, |cx| calendar::run(cx, command)),
         Command::CompromiseRemoval(args) => client(&sources, output, |cx| compromise::removal(cx, args)),
         Command::Recover(args) => client(&sources, output, |cx| compromise::recover(cx, args)),

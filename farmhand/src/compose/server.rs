@@ -28,6 +28,8 @@ pub fn orchestrator_settings(settings: &Settings) -> orchestrator::Settings {
         },
         drift_full_every: settings.drift.full_every,
         keep_fires: settings.scheduler.keep_fires(),
+        keep_reactions: settings.reactions.keep(),
+        allow_http_webhooks: settings.reactions.allow_http,
         quarantine_check_every: settings.quarantine.check_every,
         ..orchestrator::Settings::default()
     }

@@ -241,6 +241,20 @@ pub const SETTINGS: &[Setting] = &[
         show: |s| Some(s.scheduler.keep_fires_days.to_string()),
     },
     Setting {
+        key: "reactions.keep_days",
+        env: "FARMHAND_REACTIONS_KEEP_DAYS",
+        kind: Kind::Integer,
+        meaning: "for how many days it stays on record what rules and webhooks made of events",
+        show: |s| Some(s.reactions.keep_days.to_string()),
+    },
+    Setting {
+        key: "reactions.allow_http",
+        env: "FARMHAND_REACTIONS_ALLOW_HTTP",
+        kind: Kind::Switch,
+        meaning: "whether events may be sent to webhooks of other machines over plain HTTP",
+        show: |s| Some(s.reactions.allow_http.to_string()),
+    },
+    Setting {
         key: "quarantine.check_every",
         env: "FARMHAND_QUARANTINE_CHECK_EVERY",
         kind: Kind::Text,

@@ -20,6 +20,7 @@ pub mod layers;
 pub mod lifecycle;
 pub mod log;
 pub mod quarantine;
+pub mod reactions;
 pub mod rotation;
 pub mod scheduler;
 mod secret;

@@ -17,6 +17,7 @@ use super::intake::Intake;
 use super::lifecycle::Lifecycle;
 use super::log::Log;
 use super::quarantine::Quarantine;
+use super::reactions::Reactions;
 use super::rotation::Rotation;
 use super::scheduler::Scheduler;
 use super::server::Server;
@@ -42,6 +43,7 @@ pub struct Settings {
     pub rotation: Rotation,
     pub drift: Drift,
     pub scheduler: Scheduler,
+    pub reactions: Reactions,
     pub quarantine: Quarantine,
     pub client: Client,
     pub log: Log,
@@ -73,6 +75,7 @@ impl Settings {
         self.rotation.validate(&mut findings);
         self.drift.validate(&mut findings);
         self.scheduler.validate(&mut findings);
+        self.reactions.validate(&mut findings);
         self.quarantine.validate(&mut findings);
         self.client.validate(&mut findings);
         self.log.validate(&mut findings);

@@ -57,7 +57,7 @@ pub fn text(incident: &Incident) -> String {
         let _ = write!(text, "\nreason: {reason}");
     }
     if let Some(found) = containment {
-        let _ = write!(text, "\n{}", summary(found));
+        let _ = write!(text, "\n{}", standing(found));
     }
     if !exposures.is_empty() {
         let _ = write!(text, "\n\n{}", of_exposures(exposures));
@@ -99,8 +99,16 @@ fn of_exposures(exposures: &[Exposure]) -> String {
     render(&table)
 }
 
-/// The result of a containment.
+/// The result of a containment, with what was to do next when it ended.
 pub fn summary(found: &Containment) -> String {
+    let mut text = standing(found);
+    for line in &found.next {
+        let _ = write!(text, "\nnext: {line}");
+    }
+    text
+}
+
+fn standing(found: &Containment) -> String {
     let host = &found.host;
     let mut text = found.summary.clone();
     let computer = serde_json::to_value(host.computer).ok();
@@ -128,8 +136,7 @@ pub fn summary(found: &Containment) -> String {
     if !found.preempted.is_empty() {
         let _ = write!(text, "; workflows stopped meanwhile: {}", found.preempted.len());
     }
-    for (word, lines) in [("not done", &found.not_done), ("warning", &found.warnings), ("next", &found.next)]
-    {
+    for (word, lines) in [("not done", &found.not_done), ("warning", &found.warnings)] {
         for line in lines {
             let _ = write!(text, "\n{word}: {line}");
         }

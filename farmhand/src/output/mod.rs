@@ -9,8 +9,10 @@ pub mod progress;
 pub mod quarantine;
 pub mod report;
 pub mod rotation;
+pub mod rule;
 pub mod schedule;
 pub mod time;
+pub mod webhook;
 pub mod workflow;
 
 use std::io::{IsTerminal, Write};

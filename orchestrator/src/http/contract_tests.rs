@@ -33,7 +33,7 @@ fn operations() -> Vec<(Method, String)> {
                 method,
                 path.replace("{id}", SOME_ID)
                     .replace("{name}", "x")
-                    .replace("{farm}", "x")
+                    .replace("{farm}", "f")
                     .replace("{host}", "h")
                     .replace("{index}", "0")
                     .replace("{account}", "a"),
@@ -68,7 +68,12 @@ async fn no_route_of_the_api_answers_without_a_token() {
 async fn a_viewer_changes_nothing() {
     let world = World::new().await;
     // A question is all that a viewer may ask for; what it takes is tested with it.
-    let changes = |(method, path): &(Method, String)| method != Method::GET && path != "/api/v1/inspections";
+    // A webhook is called without a token: what proves that a caller may is tested with it.
+    let changes = |(method, path): &(Method, String)| {
+        method != Method::GET
+            && path != "/api/v1/inspections"
+            && !(method == Method::POST && path == "/api/v1/webhooks/x")
+    };
     for (method, path) in operations().into_iter().filter(changes) {
         // Some bodies are read before the role is looked at; this one is well formed for all.
         let body = r#"{"principal": "x", "roles": ["viewer"]}"#;
@@ -549,6 +554,93 @@ fn calendars_look_as_the_document_says() {
 }
 
 #[test]
+fn rules_look_as_the_document_says() {
+    let now = DateTime::from_timestamp(1_790_000_000, 0).expect("a valid time");
+    let manifest = json!({
+        "name": "r", "description": "d", "on": {"types": ["x"], "source": "/s", "publishers": ["p"]}, "when": "true",
+        "do": {"kind": "inspect", "target": {"farm": "f", "directory": "d"}, "input": {}, "reason": "r"},
+        "dedupe": {"key": "k", "within": "1h"}, "rate": {"most": 1, "per": "1h"}, "dryRun": true
+    });
+    assert_described("RuleManifest", &manifest);
+    for (schema, key) in
+        [("RuleTrigger", "on"), ("RuleAction", "do"), ("RuleDedupe", "dedupe"), ("RuleRate", "rate")]
+    {
+        assert_described(schema, &manifest[key]);
+    }
+    let manifest: domain::rule::RuleManifest = serde_json::from_value(manifest).expect("a manifest");
+    let rule = store::Rule {
+        id: domain::RuleId::new(now, &domain::SystemRng),
+        spec: manifest.validate().expect("valid"),
+        state: domain::RuleState::Paused,
+        paused: Some(store::Paused { at: now, by: "ann".to_owned(), reason: None }),
+        last_fired_at: Some(now),
+        last_workflow: None,
+        owner: "ann".to_owned(),
+        owner_roles: Role::ALL.into(),
+        created_by: "ann".to_owned(),
+        created_at: now,
+        updated_at: now,
+        revision: 1,
+    };
+    assert_described("Rule", &serde_json::to_value(rule).expect("serialises"));
+    let event = store::FiringEvent { id: "1".into(), source: "s".into(), kind: "k".into(), subject: None };
+    let firing = store::Firing {
+        id: uuid::Uuid::nil(),
+        outcome: domain::FiringOutcome::Refused,
+        code: Some(ErrorCode::Forbidden),
+        detail: None,
+        dedupe_key: None,
+        workflow: None,
+        event,
+        recorded_at: now,
+    };
+    let firing = serde_json::to_value(firing).expect("serialises");
+    assert_described("Firing", &firing);
+    assert_described("FiringEvent", &firing["event"]);
+}
+
+#[test]
+fn webhooks_look_as_the_document_says() {
+    let now = DateTime::from_timestamp(1_790_000_000, 0).expect("a valid time");
+    let mut seen = json!({"auth": null, "url": null, "events": null});
+    for manifest in [
+        json!({"name": "w", "direction": "in", "auth": "hmac"}),
+        json!({"name": "w", "direction": "out", "url": "https://x/", "events": ["*"]}),
+    ] {
+        let manifest: domain::webhook::WebhookManifest =
+            serde_json::from_value(manifest).expect("a manifest");
+        let webhook = store::Webhook {
+            id: domain::WebhookId::new(now, &domain::SystemRng),
+            spec: manifest.validate().expect("valid"),
+            state: domain::WebhookState::Enabled,
+            paused: None,
+            created_by: "ann".to_owned(),
+            created_at: now,
+            updated_at: now,
+            revision: 1,
+        };
+        let written = serde_json::to_value(webhook).expect("serialises");
+        seen.as_object_mut().expect("an object").extend(written.as_object().expect("an object").clone());
+    }
+    assert_described("Webhook", &seen);
+    seen["secret"] = json!("fhwh_");
+    assert_described("CreatedWebhook", &seen);
+    let attempt = |status, error| store::Attempt { at: now, status, error, millis: 1 };
+    let delivery = store::Delivery {
+        id: domain::DeliveryId::new(now, &domain::SystemRng),
+        state: domain::DeliveryState::Pending,
+        event: store::FiringEvent { id: "1".into(), source: "s".into(), kind: "k".into(), subject: None },
+        attempts: vec![attempt(Some(200), Some("timeout".to_owned()))],
+        next_attempt: None,
+        created_at: now,
+        finished_at: None,
+    };
+    let delivery = serde_json::to_value(delivery).expect("serialises");
+    assert_described("Delivery", &delivery);
+    assert_described("DeliveryAttempt", &delivery["attempts"][0]);
+}
+
+#[test]
 fn every_value_of_an_enumeration_is_in_the_document() {
     fn texts<T: serde::Serialize>(all: &[T]) -> Value {
         serde_json::to_value(all).expect("serialises")
@@ -565,6 +657,11 @@ fn every_value_of_an_enumeration_is_in_the_document() {
         ("Overlap", texts(domain::schedule::Overlap::ALL)),
         ("Misfire", texts(domain::schedule::Misfire::ALL)),
         ("FireOutcome", texts(domain::FireOutcome::ALL)),
+        ("RuleState", texts(domain::RuleState::ALL)),
+        ("RuleState", texts(domain::WebhookState::ALL)),
+        ("FiringOutcome", texts(domain::FiringOutcome::ALL)),
+        ("WebhookDirection", texts(domain::webhook::Direction::ALL)),
+        ("DeliveryState", texts(domain::DeliveryState::ALL)),
         ("CalendarEffect", texts(domain::calendar::CalendarEffect::ALL)),
         ("AckOutcome", texts(&domain::host::AckOutcome::ALL)),
         ("RotationVerdict", texts(domain::RotationVerdict::ALL)),

@@ -31,6 +31,8 @@ const BEARER: &str = "bearer";
         (name = "quarantine", description = "Hosts that no workflow lets in"),
         (name = "workflows", description = "What is being done about it"),
         (name = "schedules", description = "What is asked for by itself"),
+        (name = "rules", description = "What is asked for when something was heard"),
+        (name = "webhooks", description = "Other systems that are told of events, and that tell of theirs"),
         (name = "calendars", description = "When destructive work does not begin"),
         (name = "tokens", description = "Who may ask"),
         (name = "health", description = "For monitoring; no token needed"),

@@ -142,7 +142,8 @@ fn status(code: ErrorCode) -> StatusCode {
         C::IllegalTransition | C::Preempted | C::ApprovalVoid | C::ApprovalExpired | C::AlreadyExists => {
             StatusCode::CONFLICT
         }
-        C::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+        C::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+        C::StoreUnavailable | C::WebhookPaused | C::AnnouncementsOff => StatusCode::SERVICE_UNAVAILABLE,
         // The rest is found by workers and shown inside a workflow; none answers a request.
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
@@ -214,6 +215,9 @@ impl IntoResponse for ApiError {
             }
             StatusCode::SERVICE_UNAVAILABLE => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+            }
+            StatusCode::TOO_MANY_REQUESTS => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
             }
             _ => {}
         }

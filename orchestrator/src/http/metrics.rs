@@ -56,6 +56,7 @@ async fn refresh_database(api: &Api) -> Result<(), StoreError> {
     metrics::gauge!("farmhand_outbox_oldest_seconds").set(age);
     report_announcements(api).await?;
     refresh_schedules(api).await?;
+    report_deliveries(api).await?;
     let counts = api.store.count_by_state().await?;
     report_workflows(api, &counts);
     report_gmsas(api, &api.store.count_by_verdict().await?);
@@ -69,6 +70,15 @@ async fn report_announcements(api: &Api) -> Result<(), StoreError> {
     let age = waiting.oldest.map_or(0.0, |oldest| (api.clock.now() - oldest).as_seconds_f64().max(0.0));
     metrics::gauge!("farmhand_announcements_waiting").set(waiting.rows as f64);
     metrics::gauge!("farmhand_announcements_oldest_seconds").set(age);
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float; counts stay far below 2^53")]
+async fn report_deliveries(api: &Api) -> Result<(), StoreError> {
+    let stats = api.store.delivery_stats().await?;
+    let age = stats.oldest_pending.map_or(0.0, |since| (api.clock.now() - since).as_seconds_f64().max(0.0));
+    metrics::gauge!("farmhand_webhook_deliveries_pending").set(stats.pending as f64);
+    metrics::gauge!("farmhand_webhook_oldest_pending_seconds").set(age);
     Ok(())
 }
 
@@ -160,10 +170,47 @@ async fn refresh_bus(api: &Api) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
     use axum::http::{Method, StatusCode};
     use metrics_exporter_prometheus::PrometheusBuilder;
 
     use crate::http::testing::{MANIFEST, World};
+
+    /// An alert on a metric that nobody writes is silence that looks like health.
+    #[test]
+    fn every_metric_that_an_alert_asks_about_is_written_somewhere() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let mut sources = String::new();
+        for folder in ["directory", "farmhand", "messages", "orchestrator", "store", "workers"] {
+            append_sources(&root.join(folder).join("src"), &mut sources);
+        }
+        let rules =
+            std::fs::read_to_string(root.join("deploy/alerts/farmhand.rules.yml")).expect("the rules");
+        let of_word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+        let asked: BTreeSet<_> = rules
+            .lines()
+            .filter(|line| line.trim_start().starts_with("expr:"))
+            .flat_map(|line| line.split(|letter| !of_word(letter)))
+            .filter(|word| word.starts_with("farmhand_"))
+            .collect();
+        assert!(asked.len() > 10, "{asked:?}");
+        for metric in asked {
+            assert!(sources.contains(&format!("!(\"{metric}\"")), "{metric}");
+        }
+    }
+
+    fn append_sources(folder: &Path, sources: &mut String) {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                append_sources(&path, sources);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                sources.push_str(&std::fs::read_to_string(&path).expect("a source"));
+            }
+        }
+    }
 
     #[tokio::test]
     async fn gauges_follow_the_database_and_fall_back_to_zero() {

@@ -25,11 +25,13 @@ mod quarantine;
 mod recovery;
 mod report;
 mod rotation;
+mod rules;
 mod schedules;
 mod schema;
 mod submit;
 mod tokens;
 mod watch;
+mod webhooks;
 mod whoami;
 mod workflows;
 
@@ -52,8 +54,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::options::{OrchestratorOptions, Settings};
+use crate::reactions::Rules;
 use crate::requests::Requests;
 use crate::schedules::Schedules;
+use crate::webhooks::Webhooks;
+use crate::webhooks::receive::{Calls, Receiver};
 
 pub use docs::openapi;
 
@@ -74,6 +79,7 @@ pub(crate) struct Api {
     pub(crate) stop: CancellationToken,
     pub(crate) tokens: auth::TokenCache,
     pub(crate) gauges: metrics::WorkflowGauges,
+    pub(crate) calls: Calls,
 }
 
 impl Api {
@@ -101,6 +107,7 @@ impl Api {
             settings: options.settings,
             stop: CancellationToken::new(),
             gauges: metrics::WorkflowGauges::default(),
+            calls: Calls::default(),
         }
     }
 }
@@ -108,6 +115,23 @@ impl Api {
 impl Api {
     pub(crate) fn schedules(&self) -> Schedules {
         Schedules { requests: self.requests.clone() }
+    }
+
+    pub(crate) fn rules(&self) -> Rules {
+        Rules { requests: self.requests.clone() }
+    }
+
+    pub(crate) fn webhooks(&self) -> Webhooks {
+        Webhooks { requests: self.requests.clone(), allow_http: self.settings.allow_http_webhooks }
+    }
+
+    pub(crate) fn receiver(&self) -> Receiver<'_> {
+        Receiver {
+            store: &self.store,
+            clock: self.clock.as_ref(),
+            calls: &self.calls,
+            most: self.settings.webhook_calls_a_minute,
+        }
     }
 }
 
@@ -155,6 +179,19 @@ fn v1() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(schedules::fires))
         .routes(routes!(calendars::list, calendars::create))
         .routes(routes!(calendars::delete))
+        .routes(routes!(rules::list, rules::create))
+        .routes(routes!(rules::show, rules::replace, rules::delete))
+        .routes(routes!(rules::pause))
+        .routes(routes!(rules::resume))
+        .routes(routes!(rules::test))
+        .routes(routes!(rules::firings))
+        .routes(routes!(webhooks::list, webhooks::create))
+        .routes(routes!(webhooks::show, webhooks::delete, webhooks::receive))
+        .routes(routes!(webhooks::pause))
+        .routes(routes!(webhooks::resume))
+        .routes(routes!(webhooks::deliveries))
+        .routes(routes!(webhooks::redeliver))
+        .routes(routes!(webhooks::ping))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
         .routes(routes!(whoami::whoami))

@@ -125,8 +125,8 @@ pub(crate) async fn delete(
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct PauseBody {
-    /// Why, in words; shown beside the schedule and with each due time that is passed over.
-    reason: Option<String>,
+    /// Why, in words; shown beside what is paused, for a schedule also with each due time that is passed over.
+    pub(crate) reason: Option<String>,
 }
 
 /// Pauses a schedule: its due times are recorded and passed over. Role: operator.

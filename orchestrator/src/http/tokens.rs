@@ -18,8 +18,7 @@ use super::auth::Caller;
 use super::errors::ApiError;
 use super::extract::{InPath, JsonBody};
 use super::{Api, schema};
-use crate::schedules::PRINCIPAL;
-use crate::tokens;
+use crate::{reactions, schedules, tokens};
 
 const MAX_PRINCIPAL: usize = 128;
 
@@ -92,9 +91,10 @@ fn check(new: &NewToken, now: DateTime<Utc>) -> Result<(), ApiError> {
             "name the person or program that will use the token, e.g. `anna` or `ci-pipeline`",
         ));
     }
-    if name.to_ascii_lowercase().starts_with(PRINCIPAL) {
+    let ours = [schedules::PRINCIPAL, reactions::PRINCIPAL];
+    if let Some(ours) = ours.into_iter().find(|ours| name.to_ascii_lowercase().starts_with(ours)) {
         return Err(ApiError::invalid(
-            format!("principal begins with {PRINCIPAL:?}, the name of what schedules ask for"),
+            format!("principal begins with {ours:?}, the name of what schedules or rules ask for"),
             "name the person or program that will use the token, e.g. `anna` or `ci-pipeline`",
         ));
     }

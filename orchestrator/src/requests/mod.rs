@@ -8,6 +8,7 @@ pub(crate) mod bodies;
 mod compromise;
 pub(crate) mod form;
 mod judge;
+mod on_behalf;
 pub(crate) mod recovery;
 mod refusal;
 #[cfg(test)]
@@ -35,6 +36,7 @@ use judge::{Judged, Work};
 
 pub(crate) use compromise::quarantine_of;
 pub(crate) use judge::invalid as violated;
+pub(crate) use on_behalf::{Agent, placed};
 pub(crate) use refusal::{Refusal, RefusalKind, RequestError, require, require_any};
 
 const MAX_KEY: usize = 255;
@@ -212,11 +214,20 @@ impl Request {
     /// What the asking principal must hold one of; a dry run needs the same.
     pub(crate) fn roles(&self) -> &'static [Role] {
         match self {
-            Self::Inspect(_) => &[Role::Viewer],
             Self::Compromise(body) if body.kds_root_key.is_some() => &[Role::Admin],
-            Self::Compromise(_) | Self::QuarantineRelease(_) => &[Role::Responder],
-            Self::QuarantineCheck(_) => &[Role::Responder, Role::Operator],
-            _ => &[Role::Operator],
+            _ => Self::roles_of(self.kind().as_str()).unwrap_or(&[Role::Admin]),
+        }
+    }
+
+    /// The same of a kind, as a message names it; `None` where it cannot be asked for.
+    pub(crate) fn roles_of(kind: &str) -> Option<&'static [Role]> {
+        match kind {
+            "inspect" => Some(&[Role::Viewer]),
+            "compromise-removal" | "quarantine-release" => Some(&[Role::Responder]),
+            "quarantine-check" => Some(&[Role::Responder, Role::Operator]),
+            "deploy" | "update" | "add-host" | "remove-host" | "decommission" | "replace" | "import"
+            | "rotation-check" | "drift-check" => Some(&[Role::Operator]),
+            _ => None,
         }
     }
 

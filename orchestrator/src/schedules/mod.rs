@@ -11,7 +11,7 @@ use domain::schedule::{Pause, ScheduleManifest, ScheduleSpec, ScheduleState};
 use domain::{ErrorCode, Principal, Problem, Role, ScheduleId, ScheduleName, Violation};
 use store::{NewWorkflow, Paused, Schedule, Store};
 
-use crate::requests::{self, FarmRef, Refusal, RefusalKind, Request, RequestError, Requests, require};
+use crate::requests::{self, Refusal, RefusalKind, Request, RequestError, Requests, require};
 
 /// Workflows of a schedule are asked for in its name.
 pub(crate) const PRINCIPAL: &str = "schedule:";
@@ -161,7 +161,7 @@ impl Schedules {
     async fn judge(&self, manifest: &ScheduleManifest, by: &Principal) -> Result<ScheduleSpec, RequestError> {
         let spec = manifest.validate(self.now())?;
         require(by, Role::Operator)?;
-        self.draft(&spec, by).await.map_err(in_input)?;
+        self.draft(&spec, by).await.map_err(|error| requests::placed(error, ""))?;
         Ok(spec)
     }
 
@@ -177,24 +177,9 @@ impl Schedules {
 
 /// What the schedule asks for, as a message would.
 pub(super) fn request(spec: &ScheduleSpec) -> Result<Request, RequestError> {
-    let directory = spec.target.directory.as_ref().map(ToString::to_string);
-    let farm = spec.target.farm.as_ref();
-    let farm = farm.map(|farm| FarmRef { name: farm.to_string(), directory: directory.clone() });
-    Ok(Request::parse(spec.kind.as_str(), farm, directory.as_deref(), &serde_json::to_vec(&spec.input)?)?)
-}
-
-/// What is wrong with the request inside a schedule is named where it stands there.
-fn in_input(error: RequestError) -> RequestError {
-    let RequestError::Refused(mut refusal) = error else { return error };
-    for violation in &mut refusal.problem.violations {
-        violation.field = match violation.field.as_str() {
-            "kind" => "kind".to_owned(),
-            place @ ("farm" | "directory") => format!("target.{place}"),
-            "(document)" => "input".to_owned(),
-            place => format!("input.{place}"),
-        };
-    }
-    RequestError::Refused(refusal)
+    let farm = spec.target.farm.as_ref().map(|farm| farm.as_str());
+    let directory = spec.target.directory.as_ref().map(|directory| directory.as_str());
+    Request::kept(&spec.kind, farm, directory, &spec.input)
 }
 
 /// Sets when it is due next, or that it has ended.

@@ -1,13 +1,13 @@
 //! From a schedule whose time has come to what is recorded of it.
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use domain::WorkflowId;
 use domain::schedule::{Due, FireOutcome, FireReason, Standing, Verdict};
-use domain::{Principal, WorkflowId};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use store::{DueSchedule, NewWorkflow, PlannedFire, PlannedRound, QueuedFire, Schedule, StoreError};
 
 use super::{PRINCIPAL, Schedules, ended_because, request};
-use crate::requests::{RequestError, require_any};
+use crate::requests::Agent;
 
 /// Due times that one transaction records, so that memory stays flat however many have come.
 const BUDGET: usize = 1_000;
@@ -67,28 +67,15 @@ impl Schedules {
         Ok(fires)
     }
 
-    /// The workflow that it asks for, or why it may not or cannot. Only a database that is away for
-    /// a while is an error: then the due time stays.
+    /// The workflow that it asks for, or why it may not or cannot. An error leaves the due time.
     async fn ask(&self, schedule: &Schedule) -> Result<Result<NewWorkflow, String>, StoreError> {
-        match self.try_ask(schedule).await {
-            Ok(new) => Ok(Ok(new)),
-            Err(RequestError::Store(error)) if error.is_passing() => Err(error),
-            Err(RequestError::Refused(refusal)) => {
-                let problem = refusal.problem;
-                Ok(Err(format!("{}: {}; {}", problem.code, problem.message, problem.hint)))
-            }
-            Err(error) => Ok(Err(format!("{}: {error}", domain::ErrorCode::Internal))),
-        }
-    }
-
-    async fn try_ask(&self, schedule: &Schedule) -> Result<NewWorkflow, RequestError> {
-        let wanted = request(&schedule.spec)?.roles();
-        // What was taken from its owner since is taken from the schedule.
-        if let Some(roles) = self.store().roles_of(&schedule.owner).await? {
-            require_any(&Principal { name: schedule.owner.clone(), roles }, wanted)?;
-        }
-        let name = format!("{PRINCIPAL}{}", schedule.spec.name);
-        self.draft(&schedule.spec, &Principal { name, roles: schedule.owner_roles.clone() }).await
+        let by = Agent {
+            name: format!("{PRINCIPAL}{}", schedule.spec.name),
+            owner: &schedule.owner,
+            owner_roles: &schedule.owner_roles,
+        };
+        let asked = self.requests.draft_for(request(&schedule.spec), schedule.spec.plan, &by).await?;
+        Ok(asked.map_err(|problem| format!("{}: {}; {}", problem.code, problem.message, problem.hint)))
     }
 
     fn planned(

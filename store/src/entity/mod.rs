@@ -11,10 +11,14 @@ pub mod quarantine;
 pub mod quarantine_denials;
 pub mod rotation;
 pub mod rotation_history;
+pub mod rule_firings;
+pub mod rules;
 pub mod schedule_fires;
 pub mod schedules;
 pub mod steps;
 pub mod tokens;
+pub mod webhook_deliveries;
+pub mod webhooks;
 pub mod workflow_hosts;
 pub mod workflows;
 

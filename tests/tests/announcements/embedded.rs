@@ -122,13 +122,12 @@ async fn a_host_that_is_cut_off_and_gets_back_in_is_announced_with_the_containme
     assert_eq!(ears.heard(Kind::QuarantinedHostCanRead).len(), 1, "a dry run says nothing");
     assert_eq!(ears.heard(Kind::QuarantineAdded).len(), 1, "it was there already");
 
-    let id =
-        there.world.submit_for("quarantine-release", Mode::Apply, None, json!({ "host": "Host1" })).await;
-    there.world.finishes_approved(id).await;
-    if there.world.workflow(id).await.state == domain::WorkflowState::Succeeded {
-        let event = ears.next(Kind::QuarantineReleased).await;
-        assert_eq!((&event.data["host"], &event.data["workflowId"]), (&json!("Host1"), &json!(id)));
-    }
+    let host = there.sid(&host_dn("Host1")).await;
+    let input = json!({ "hostSid": host, "force": "rebuilt from the image", "host": host });
+    let id = there.world.submit_for("quarantine-release", Mode::Apply, None, input).await;
+    succeeded(&there.world.finishes_approved(id).await);
+    let event = ears.next(Kind::QuarantineReleased).await;
+    assert_eq!((&event.data["host"], &event.data["workflowId"]), (&json!("Host1"), &json!(id)));
 }
 
 /// A farm that Host1 read, and the containment of Host1.

@@ -1,6 +1,6 @@
 //! What a DC's update sequence numbers tell of changes, and what they do not: `drift-check` goes by them.
 
-use directory::{Base, DirectoryRead, Modification};
+use directory::{Base, Modification};
 use domain::Dn;
 
 use super::{HOSTS, World, attribute, dn, dns, find, host, replace};

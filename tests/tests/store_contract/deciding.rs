@@ -5,11 +5,11 @@ use domain::{
     AccountName, Approval, Cause, HostActionKind, HostTask, HostTaskState, HostWork, Lane, MemberHost, Plan,
     StepOutcome, StepRecord, StepState, WaitReason, Workflow, WorkflowId, WorkflowState,
 };
-use store::{Acked, ActOutcome, Action, Control, Decided, NewWorkflow, Ruling, WorkflowChange};
+use store::{Acked, ActOutcome, Action, Claimed, Control, Decided, NewWorkflow, Ruling, WorkflowChange};
 
 use crate::kit::*;
 
-const HASH: &str = "5f1e";
+pub const HASH: &str = "5f1e";
 /// When the approval expires.
 const EXPIRES: i64 = 3600;
 
@@ -23,6 +23,12 @@ async fn awaits_approval(world: &World, before: Vec<StepRecord>) -> WorkflowId {
     let new = NewWorkflow { lane: Lane::Lifecycle, ..deploy("ITFarm1", 0) };
     let id = world.submit(new).await;
     let claimed = world.claimed(id, 0).await;
+    shows_plan(world, &claimed, before).await;
+    id
+}
+
+/// Waits with the plan of [`HASH`], after `before`.
+pub async fn shows_plan(world: &World, claimed: &Claimed, before: Vec<StepRecord>) {
     let index = u16::try_from(before.len()).expect("few");
     let outcome = StepOutcome {
         approval: Some(Approval::asked(HASH.to_owned(), at(0), at(EXPIRES))),
@@ -35,13 +41,12 @@ async fn awaits_approval(world: &World, before: Vec<StepRecord>) -> WorkflowId {
     };
     let names: Vec<_> = before.iter().chain([&step]).map(|step| step.name.clone()).collect();
     let names: Vec<_> = names.iter().map(String::as_str).collect();
-    world.commit(entry(&claimed, 0, begin(&names))).await;
+    world.commit(entry(claimed, 0, begin(&names))).await;
     let plan = Plan { hash: HASH.to_owned(), ..Plan::new(vec![], vec![]) };
     let wait = wait(WaitReason::Approval, Some(at(EXPIRES)));
     let change = WorkflowChange::AwaitApproval { wait, plan };
-    world.commit(with_steps(entry(&claimed, 0, change), [before, vec![step]].concat())).await;
+    world.commit(with_steps(entry(claimed, 0, change), [before, vec![step]].concat())).await;
     world.events().await;
-    id
 }
 
 /// Waits for `reason` with a task for each host at the step of index 1.

@@ -9,6 +9,7 @@ mod acting;
 mod announcing;
 mod claiming;
 mod deciding;
+mod delivering;
 mod drift;
 mod fencing;
 mod healing;
@@ -18,6 +19,7 @@ mod locking;
 mod outbox;
 mod quarantine;
 mod rate;
+mod reacting;
 mod reaping;
 mod requesting;
 mod rotation;
@@ -180,6 +182,26 @@ on_both_databases! {
     scheduling::overdue_schedules_are_seen_without_the_scheduler,
     scheduling::many_schedules_that_are_due_at_once_are_fired_page_by_page,
     scheduling::the_roles_of_a_principal_are_those_of_its_tokens_that_were_not_revoked,
+    reacting::a_rule_comes_back_as_it_was_made_and_its_name_is_taken,
+    reacting::an_event_becomes_a_row_a_workflow_and_an_event_in_one,
+    reacting::of_many_that_hear_an_event_at_once_one_fires_it,
+    reacting::a_rate_is_kept_by_many_at_once_and_looks_back_no_further_than_it_says,
+    reacting::the_same_key_fires_once_within_its_time,
+    reacting::a_rule_that_has_changed_since_it_was_read_records_nothing,
+    reacting::a_containment_is_not_asked_for_again_while_the_same_goes_on,
+    reacting::work_that_comes_of_a_rule_is_known_as_its_own,
+    reacting::who_defined_a_rule_cannot_approve_what_it_asks_for,
+    reacting::old_firings_go_and_those_of_workflows_that_go_on_stay,
+    reacting::one_rule_that_cannot_be_read_does_not_stop_the_others,
+    reacting::an_event_is_to_be_sent_once_to_each_webhook_that_is_there_and_on,
+    delivering::a_webhook_comes_back_without_its_secret_and_its_name_is_taken,
+    delivering::of_many_senders_each_delivery_is_in_the_hands_of_one,
+    delivering::a_lease_that_is_over_is_another_senders_and_the_first_settles_nothing,
+    delivering::what_is_given_up_can_be_sent_again_for_another_day,
+    delivering::a_receiver_that_wants_nothing_more_pauses_its_webhook,
+    delivering::a_backlog_of_one_webhook_hides_no_others,
+    delivering::old_deliveries_go_and_pending_ones_stay,
+    delivering::a_call_is_announced_once_for_all_of_its_keys,
     holding::destructive_work_waits_for_the_end_of_a_freeze_and_then_runs,
     holding::what_is_urgent_or_harmless_or_only_asks_is_never_held,
     holding::held_work_keeps_nobody_else_from_its_farm,

@@ -63,13 +63,17 @@ impl Run<'_> {
             Some(_) => "; an earlier approval is void, since what would be done has changed",
             None => "",
         };
-        let detail = format!(
-            "a second person must approve {} directory change(s) and work on {} host(s){again} \
-             (farmhand workflow approve {})",
-            plan.changes.len(),
-            plan.host_actions.len(),
-            self.cx.workflow_id,
-        );
+        // A runbook that writes nothing itself is approved as such; what it asks for is approved on its own.
+        let what = match plan.is_empty() {
+            true => "that it goes on".to_owned(),
+            false => format!(
+                "{} directory change(s) and work on {} host(s)",
+                plan.changes.len(),
+                plan.host_actions.len()
+            ),
+        };
+        let id = self.cx.workflow_id;
+        let detail = format!("a second person must approve {what}{again} (farmhand workflow approve {id})");
         record.state = record.state.next(StepEvent::Wait).unwrap_or(StepState::Waiting);
         record.detail = Some(detail.clone());
         record.error = None;

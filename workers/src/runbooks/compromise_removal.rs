@@ -160,11 +160,7 @@ fn not_done(left: &Left) -> Vec<String> {
 }
 
 fn next(left: &Left, id: &str) -> Vec<String> {
-    let mut next = vec![format!(
-        "take {} off the network and rebuild it: open sessions and tickets that it holds live on, and so does every \
-         password that it has read",
-        left.case.host.name
-    )];
+    let mut next = vec![ContainedHost::advice(&left.case.host.name)];
     let accounts = &left.radius.accounts;
     let farms: Vec<_> = accounts.iter().filter_map(|one| one.farm.as_ref()).collect();
     if !farms.is_empty() {

@@ -5,6 +5,7 @@
 mod compromise;
 mod drift;
 mod farm;
+mod reaction;
 mod report;
 mod rotation;
 mod schedule;
@@ -14,6 +15,7 @@ mod workflow;
 pub(crate) use compromise::*;
 pub(crate) use drift::*;
 pub(crate) use farm::*;
+pub(crate) use reaction::*;
 pub(crate) use report::*;
 pub(crate) use rotation::*;
 pub(crate) use schedule::*;

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use directory::{Directories, Directory, LdapDirectory, LdapOptions};
 use domain::containment::Containment;
 use domain::{Lane, SystemClock, SystemRng, Workflow, WorkflowId, WorkflowKind, WorkflowState};
-use messages::RabbitMqBus;
+use messages::{Bus, RabbitMqBus};
 use orchestrator::EnvelopeWriter;
 use secrecy::SecretString;
 use serde_json::json;

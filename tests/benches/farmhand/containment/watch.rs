@@ -95,6 +95,9 @@ impl Directory for Watched {
     async fn writable_dcs(&self) -> Answer<Vec<DomainController>> {
         self.inner.writable_dcs().await
     }
+    fn known_writable_dcs(&self, at_most: Duration) -> Option<Vec<DomainController>> {
+        self.inner.known_writable_dcs(at_most)
+    }
     async fn global_catalog(&self) -> Answer<Arc<dyn DirectoryRead>> {
         self.inner.global_catalog().await
     }

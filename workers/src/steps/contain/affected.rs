@@ -69,15 +69,23 @@ impl Candidate {
     }
 }
 
-/// The accounts of the farms on record; only of those that were asked for, if any were.
+/// The farms on record with their accounts; only those that were asked for, if any were.
+pub fn in_scope<'a>(
+    farms: &'a [Farm],
+    asked: &'a [FarmName],
+) -> impl Iterator<Item = (&'a Farm, &'a FarmFacts)> {
+    let farms = farms.iter().filter(move |farm| asked.is_empty() || is_asked(farm, asked));
+    farms.filter_map(|farm| Some((farm, farm.recorded.as_ref()?)))
+}
+
+fn is_asked(farm: &Farm, asked: &[FarmName]) -> bool {
+    asked.iter().any(|name| name.key() == farm.name.key())
+}
+
+/// The accounts of the farms in scope.
 pub fn on_record(farms: &[Farm], host: &Host, asked: &[FarmName]) -> Vec<Candidate> {
-    let is_asked = |farm: &Farm| asked.iter().any(|name| name.key() == farm.name.key());
-    let in_scope = farms.iter().filter(|farm| asked.is_empty() || is_asked(farm));
-    let candidate = |farm: &Farm| {
-        let facts = farm.recorded.as_ref()?;
-        Some(Candidate::of_farm(farm, facts, host, is_asked(farm)))
-    };
-    in_scope.filter_map(candidate).collect()
+    let candidate = |(farm, facts)| Candidate::of_farm(farm, facts, host, is_asked(farm, asked));
+    in_scope(farms, asked).map(candidate).collect()
 }
 
 /// What a survey of all DCs found.

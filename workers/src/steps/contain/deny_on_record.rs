@@ -1,9 +1,12 @@
 //! `deny-on-record`: the host is found, and denied on the farms on record, on every DC at once.
 //!
 //! The step that everything hurries for: until its writes are acknowledged the host reads
-//! passwords. So the host, the DCs and the record are asked for side by side, then on each DC the
-//! host's groups and the accounts; nothing is read that the denial does not need, and nothing but
-//! the intent is made durable before it. A DC that is late goes without; later steps see to it.
+//! passwords. So the host and the record are asked for side by side, then on each DC the accounts
+//! and, as soon as the host is known, its groups; nothing is read that the denial does not need, and
+//! nothing but the intent is made durable before it. A DC that is late goes without, and so may one
+//! that is new within minutes; later steps ask for the DCs anew and see to them.
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 use directory::Entry;
@@ -11,9 +14,10 @@ use domain::request::CompromiseRequest;
 use domain::{ErrorCode, FarmName, Sid, Write};
 use serde::{Deserialize, Serialize};
 use store::{Farm, NewQuarantine, Quarantined};
+use tokio::sync::OnceCell;
 
 use super::accounts;
-use super::affected::{Affected, Candidate, Found, on_record, survey};
+use super::affected::{Affected, Candidate, Found, in_scope, on_record, survey};
 use super::deny::{Names, Open, denials};
 use super::host::{self, Host};
 use super::reach::{self, AT_ONCE, Away, Survey};
@@ -25,6 +29,10 @@ use crate::steps::ways::Ways;
 use crate::{Step, StepContext, StepError, StepPlan, Verified};
 
 pub const NAME: &str = "deny-on-record";
+
+/// For the first denial the DCs will do as they were named so long ago at most: the urgent lane, which
+/// keeps its connections warm, asks for them every four minutes.
+const KNOWN: Duration = Duration::from_secs(300);
 
 /// Output: the case, as all later steps know it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,19 +93,27 @@ impl Step for DenyOnRecord {
 
     async fn check(&self, cx: &StepContext) -> Result<Observed, StepError> {
         let request: CompromiseRequest = cx.input()?;
-        let (host, dcs, farms) = tokio::try_join!(found(cx, &request), dcs(cx), farms(cx))?;
-        let candidates = in_scope(&farms, &host, &request.farms)?;
-        let accounts: Vec<_> = candidates.iter().map(|one| one.known.sid.clone()).collect();
-        let seen = reach::each(cx, dcs, Some(AT_ONCE), |dc| {
-            let (host, accounts) = (host.sid.clone(), accounts.clone());
-            async move {
-                let dc = dc.as_ref();
-                let accounts = accounts::by_sid(dc, &accounts, &accounts::ATTRIBUTES);
-                tokio::try_join!(token::read(dc, &host), accounts)
-            }
-        });
-        let seen = seen.await?;
-        observed(host, &request, candidates, seen)
+        let host = OnceCell::new();
+        let find = || host.get_or_try_init(|| found(cx, &request));
+        // The accounts on record are the same whichever host is meant: nothing waits for its name.
+        let seen = async {
+            let (dcs, farms) = tokio::try_join!(dcs(cx), farms(cx))?;
+            let accounts: Vec<_> =
+                in_scope(&farms, &request.farms).map(|(_, facts)| facts.account_sid.clone()).collect();
+            let seen = reach::each(cx, dcs, Some(AT_ONCE), |dc| {
+                let accounts = &accounts;
+                async move {
+                    let dc = dc.as_ref();
+                    let host = async { token::read(dc, &find().await?.sid).await };
+                    tokio::try_join!(host, accounts::by_sid(dc, accounts, &accounts::ATTRIBUTES))
+                }
+            });
+            let seen = seen.await?;
+            Ok((farms, seen))
+        };
+        let (host, (farms, seen)) = tokio::try_join!(find(), seen)?;
+        let candidates = candidates(&farms, host, &request.farms)?;
+        observed(host.clone(), &request, candidates, seen)
     }
 
     fn plan(&self, _: &StepContext, observed: &Observed) -> Result<StepPlan, StepError> {
@@ -145,7 +161,12 @@ async fn found(cx: &StepContext, request: &CompromiseRequest) -> Result<Host, St
 }
 
 async fn dcs(cx: &StepContext) -> Result<Vec<String>, StepError> {
-    Ok(cx.forest()?.writable_dcs().await?.into_iter().map(|dc| dc.name).collect())
+    let forest = cx.forest()?;
+    let dcs = match forest.known_writable_dcs(KNOWN) {
+        Some(known) => known,
+        None => forest.writable_dcs().await?,
+    };
+    Ok(dcs.into_iter().map(|dc| dc.name).collect())
 }
 
 async fn farms(cx: &StepContext) -> Result<Vec<Farm>, StepError> {
@@ -153,7 +174,7 @@ async fn farms(cx: &StepContext) -> Result<Vec<Farm>, StepError> {
 }
 
 /// A farm that was asked for and is not on record is a slip that must not look like a containment.
-fn in_scope(farms: &[Farm], host: &Host, asked: &[FarmName]) -> Result<Vec<Candidate>, StepError> {
+fn candidates(farms: &[Farm], host: &Host, asked: &[FarmName]) -> Result<Vec<Candidate>, StepError> {
     let unknown: Vec<_> =
         asked.iter().filter(|name| farms.iter().all(|farm| farm.name.key() != name.key())).collect();
     if unknown.is_empty() {
@@ -351,9 +372,9 @@ mod tests {
     #[test]
     fn a_farm_that_is_not_on_record_is_refused_before_anything_is_written() {
         let farms = [farm("One", 1301, &[])];
-        let error = in_scope(&farms, &host(), &request(&["Onne"]).farms).expect_err("refused");
+        let error = candidates(&farms, &host(), &request(&["Onne"]).farms).expect_err("refused");
         assert_eq!(error.problem().code, ErrorCode::FarmNotDeployed);
-        assert_eq!(in_scope(&farms, &host(), &request(&["ONE"]).farms).expect("known").len(), 1);
+        assert_eq!(candidates(&farms, &host(), &request(&["ONE"]).farms).expect("known").len(), 1);
     }
 
     #[test]

@@ -68,6 +68,8 @@ impl Step for ContainAnew {
             };
             let containment = ask_again(cx, &containment(quarantine)?, &series, is_over).await?;
             host.contained_by = Some(containment.id);
+            metrics::counter!("farmhand_quarantined_hosts_back_total", "directory" => cx.directory.to_string())
+                .increment(1);
             cx.announce(news(cx, host));
         }
         Ok(Verified { output: to_value(&output)?, detail: plan.detail.clone() })
