@@ -425,6 +425,8 @@ fn the_help_of_every_command_is_there() {
         "recover",
         "incident",
         "quarantine",
+        "drift",
+        "drift-check",
         "farm",
         "workflow",
         "token",
@@ -464,4 +466,36 @@ fn a_check_fills_the_board_and_the_board_shows_one_account_with_its_changes() {
     assert_eq!((&one["farm"], &one["result"]["checked"]), (&"ITFarm1".into(), &1.into()), "{one}");
     let nobody = farmhand.run_at(&up, &["rotation-check", "--farm", "nobody", "-o", "json"]);
     assert_eq!((nobody.status, nobody.code()), (4, "farm-not-deployed".to_owned()));
+}
+
+#[test]
+fn a_drift_check_says_how_farms_stand_and_reads_them_once_as_long_as_nothing_changes() {
+    let farmhand = Farmhand::new();
+    let up = Up::start(&farmhand);
+    let deployed = farmhand.run_at(&up, &["deploy", "-f", SAMPLE, "--wait", "-o", "json"]);
+    assert_eq!(deployed.status, 0, "{deployed:?}");
+    let empty = farmhand.run_at(&up, &["drift", "list"]);
+    assert!(empty.status == 0 && empty.stdout.contains("farmhand drift-check"), "{empty:?}");
+
+    let checked = farmhand.run_at(&up, &["drift-check", "--wait"]);
+    assert_eq!(checked.status, 0, "{checked:?}");
+    assert!(checked.stdout.contains("1 farm: 1 in-line"), "{checked:?}");
+    let again = farmhand.run_at(&up, &["drift-check", "--wait", "-o", "json"]).json();
+    assert_eq!(
+        (&again["result"]["compared"], &again["result"]["checked"]),
+        (&0.into(), &1.into()),
+        "{again}"
+    );
+    let full = farmhand.run_at(&up, &["drift-check", "--full", "--wait"]);
+    assert!(full.stdout.contains("every farm was compared: it was asked for"), "{full:?}");
+
+    let list = farmhand.run_at(&up, &["drift", "list", "--state", "in-line", "-o", "json"]).json();
+    assert_eq!((&list["items"][0]["farm"], &list["next"]), (&"ITFarm1".into(), &Value::Null), "{list}");
+    let shown = farmhand.run_at(&up, &["drift", "show", "itfarm1"]);
+    assert!(shown.stdout.starts_with("ITFarm1  in-line"), "{shown:?}");
+    let one = farmhand.run_at(&up, &["drift-check", "ITFarm1", "--wait", "-o", "json"]).json();
+    assert_eq!((&one["farm"], &one["result"]["compared"]), (&"ITFarm1".into(), &1.into()), "{one}");
+    let nobody = farmhand.run_at(&up, &["drift-check", "nobody", "-o", "json"]);
+    assert_eq!((nobody.status, nobody.code()), (4, "farm-not-deployed".to_owned()));
+    assert_eq!(farmhand.run_at(&up, &["drift", "list", "--state", "banana"]).status, 2);
 }

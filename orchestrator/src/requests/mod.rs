@@ -2,7 +2,8 @@
 //! role it needs, its rules, the farm's record, the idempotency key.
 //!
 //! Nothing here knows how the request came in. To add a kind of request: a variant of [`Request`],
-//! its body in `bodies.rs`, its rules in `judge.rs`, its arm in `workflow_of`.
+//! its body in `bodies.rs`, the roles that it takes in `roles_of`, its rules in `judge.rs`, its arm in
+//! `workflow_of`.
 
 pub(crate) mod bodies;
 mod compromise;

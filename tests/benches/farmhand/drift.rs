@@ -178,6 +178,7 @@ async fn record(world: &World, facts: FarmFacts) -> Result<()> {
         lease_until: claimed.lease_until,
         steps: Vec::new(),
         change: WorkflowChange::Finish(finish),
+        announcements: Vec::new(),
         now,
     };
     world.store.commit(&[entry]).await?;
