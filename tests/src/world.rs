@@ -12,7 +12,7 @@ use domain::{
     Clock, DirectoryName, FarmName, FarmSpec, Lane, Mode, Rng, Role, SystemRng, TokenId, WaitReason,
     Workflow, WorkflowId, WorkflowKind, WorkflowState,
 };
-use messages::{Announcements, Bus, MemoryBus};
+use messages::{Bus, MemoryBus};
 use orchestrator::{EnvelopeWriter, Orchestrator, OrchestratorOptions, OutboxSignal, Settings};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
@@ -25,6 +25,7 @@ use workers::{Environment, Registry};
 
 use crate::clock::AheadClock;
 use crate::database::SqliteDatabase;
+use crate::ears::Tapped;
 use crate::lab::Lab;
 use crate::wait::eventually;
 
@@ -64,7 +65,7 @@ pub struct World {
     pub store: Store,
     pub bus: Arc<dyn Bus>,
     /// The same bus: what is announced.
-    pub announcements: Arc<dyn Announcements>,
+    pub announcements: Arc<Tapped>,
     /// The same bus, for what other systems do with it.
     pub memory: Arc<MemoryBus>,
     /// Where the API is: `http://127.0.0.1:PORT`.
@@ -125,11 +126,12 @@ impl World {
         .expect("an embedded directory");
         let directory = connect_to(&embedded);
         let shutdown = CancellationToken::new();
-        let (signal, url) = start_orchestrator(&store, &bus, &clock, &rng, &shutdown).await;
+        let announcements = Arc::new(Tapped::new(bus.clone()));
+        let (signal, url) = start_orchestrator(&store, &bus, &announcements, &clock, &rng, &shutdown).await;
         Self {
             store,
             bus: bus.clone(),
-            announcements: bus.clone(),
+            announcements,
             memory: bus,
             url,
             embedded: Arc::new(embedded),
@@ -344,6 +346,7 @@ pub fn connect_to(embedded: &EmbeddedDirectory) -> Arc<dyn Directory> {
 async fn start_orchestrator(
     store: &Store,
     bus: &Arc<MemoryBus>,
+    announcements: &Arc<Tapped>,
     clock: &Arc<dyn Clock>,
     rng: &Arc<dyn Rng>,
     shutdown: &CancellationToken,
@@ -352,7 +355,7 @@ async fn start_orchestrator(
     let orchestrator = Orchestrator::new(OrchestratorOptions {
         store: store.clone(),
         bus: bus.clone(),
-        announcements: bus.clone(),
+        announcements: announcements.clone(),
         clock: clock.clone(),
         rng: rng.clone(),
         prometheus: recorder.handle(),

@@ -48,7 +48,7 @@ async fn child(
 #[tokio::test(flavor = "multi_thread")]
 async fn every_end_is_announced_once_and_dry_runs_and_questions_never() {
     let there = Contained::new().await;
-    let mut ears = Ears::open(there.world.announcements.as_ref()).await;
+    let mut ears = Ears::open(&there.world.announcements);
     let dry = there.world.submit("deploy", Mode::Plan, farm("End1", "End1Hosts", &["Host1"])).await;
     there.world.finishes(dry).await;
     let good = there.world.submit("deploy", Mode::Apply, farm("End1", "End1Hosts", &["Host1"])).await;
@@ -78,7 +78,7 @@ async fn every_end_is_announced_once_and_dry_runs_and_questions_never() {
 async fn who_must_approve_hears_of_it_once_and_then_how_it_ended() {
     let there = Contained::new().await;
     there.deploy(farm("Wait1", "Wait1Hosts", &["Host1"])).await;
-    let mut ears = Ears::open(there.world.announcements.as_ref()).await;
+    let mut ears = Ears::open(&there.world.announcements);
     let input = json!({ "coolDownSeconds": 0 });
     let id = there.world.submit_for("decommission", Mode::Apply, Some("Wait1"), input).await;
     let event = ears.next(Kind::WorkflowWaiting).await;
@@ -97,7 +97,7 @@ async fn who_must_approve_hears_of_it_once_and_then_how_it_ended() {
 async fn a_host_that_is_cut_off_and_gets_back_in_is_announced_with_the_containment_of_it() {
     let there = Contained::new().await;
     there.deploy(farm("Back1", "Back1Hosts", &["Host1", "Host2"])).await;
-    let mut ears = Ears::open(there.world.announcements.as_ref()).await;
+    let mut ears = Ears::open(&there.world.announcements);
     there.contain("Host1").await;
     let added = ears.next(Kind::QuarantineAdded).await;
     assert_eq!((added.subject.as_deref(), &added.data["host"]), (Some("Host1"), &json!("Host1")));
@@ -152,7 +152,7 @@ fn is_the_end_of(event: &CloudEvent, name: &str, containment: WorkflowId, seen_b
 #[tokio::test(flavor = "multi_thread")]
 async fn an_exposure_that_was_waited_for_ends_with_the_roll_that_was_seen() {
     let (there, containment, exposed) = exposed("Roll1").await;
-    let mut ears = Ears::open(there.world.announcements.as_ref()).await;
+    let mut ears = Ears::open(&there.world.announcements);
     let options = there.world.embedded.admin_ldap_options(Default::default());
     let admin = LdapDirectory::new(options).expect("valid options").pin(None).await.expect("a DC");
     admin.delete(&account("Roll1")).await.expect("deleted");
@@ -169,7 +169,7 @@ async fn an_exposure_that_was_waited_for_ends_with_the_roll_that_was_seen() {
 async fn an_exposure_ends_when_the_old_account_is_disabled_and_another_has_its_place() {
     for new_account in [None, Some("Swap2")] {
         let (there, containment, exposed) = exposed("Swap1").await;
-        let mut ears = Ears::open(there.world.announcements.as_ref()).await;
+        let mut ears = Ears::open(&there.world.announcements);
         let input = json!({ "accountSid": exposed.sid, "newAccount": new_account, "coolDownSeconds": 0 });
         let id = child(&there, &WorkflowKind::REPLACE, Some("Swap1"), input, containment).await;
         succeeded(&there.world.finishes_approved(id).await);
@@ -185,7 +185,7 @@ async fn a_replacement_that_no_containment_asked_for_ends_no_exposure() {
     let there = Contained::new().await;
     there.deploy(farm("Plain1", "Plain1Hosts", &["Host1"])).await;
     let sid = there.sid(&account("Plain1")).await;
-    let mut ears = Ears::open(there.world.announcements.as_ref()).await;
+    let mut ears = Ears::open(&there.world.announcements);
     let input = json!({ "accountSid": sid, "coolDownSeconds": 0 });
     let id = there.world.submit_for("replace", Mode::Apply, Some("Plain1"), input).await;
     succeeded(&there.world.finishes_approved(id).await);

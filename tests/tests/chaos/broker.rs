@@ -16,7 +16,7 @@ const HOSTS: [&str; 2] = ["Host1", "Host2"];
 
 /// The events that no broker has confirmed yet.
 fn unsent(cluster: &Cluster) -> String {
-    cluster.query("select count(*) from outbox")[0][0].clone()
+    cluster.query("select count(*) from outbox where topic is null")[0][0].clone()
 }
 
 async fn sent(cluster: &Cluster) {

@@ -170,7 +170,7 @@ impl Rig {
         }
         let busy = async {
             loop {
-                let waiting = self.store.number("select count(*) from outbox").await?;
+                let waiting = self.store.number("select count(*) from outbox where topic is null").await?;
                 let running = "select count(*) from workflows where state = 'running'";
                 let running = self.store.number(running).await?;
                 if waiting == 0 && running >= i64::from(LIFECYCLE_SLOTS) * 3 / 4 {
