@@ -3,17 +3,20 @@
 use chrono::{DateTime, Utc};
 use domain::announcement::QuarantinedHost;
 use domain::ids::uuid_v7;
+use domain::request::QuarantineReleaseRequest;
 use domain::{Announcement, DirectoryName, Dn, Sid, SystemRng, WorkflowId};
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Select,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
+    QueryResult, QuerySelect, Select,
 };
 use tracing::instrument;
 use uuid::Uuid;
 
 use crate::entity::quarantine::{Column, Entity, Model};
-use crate::entity::{clean, quarantine_denials as denials};
+use crate::entity::{Cell, clean, quarantine_denials as denials};
 use crate::listing::MAX_LIMIT;
+use crate::sql::statement;
 use crate::store::timed;
 use crate::{Denial, NewQuarantine, Page, QuarantineFilter, Quarantined, Release, Store, StoreError};
 
@@ -207,5 +210,26 @@ impl Store {
             .all(self.reader())
             .await?;
         rows.into_iter().map(Denial::try_from).collect()
+    }
+
+    /// The hosts that a release is letting go of: a second person has approved it, and from its step
+    /// `lift-denials` on the deny entries go one by one, while the quarantine stands until the end. One
+    /// that was paused half-way is not among them.
+    #[instrument(name = "db.quarantine.releasing", skip_all)]
+    pub async fn hosts_being_released(&self, directory: &DirectoryName) -> Result<Vec<Sid>, StoreError> {
+        let _time = timed("hosts_being_released");
+        let sql = "select w.id, w.input from workflows w where w.directory_key = $1 \
+             and w.kind = 'quarantine-release' and w.mode = 'apply' \
+             and w.state in ('queued', 'running', 'waiting') and w.state <> 'succeeded' \
+             and exists (select 1 from steps s where s.workflow_id = w.id and s.name = 'lift-denials')";
+        let rows =
+            self.reader().query_all_raw(statement(self.reader(), sql, [directory.key().into()])).await?;
+        let read = |row: &QueryResult| {
+            let id: Uuid = row.try_get("", "id")?;
+            let cell = Cell { table: "workflows", column: "input", row: &id };
+            let release: QuarantineReleaseRequest = cell.json(&row.try_get::<String>("", "input")?)?;
+            Ok(release.host_sid)
+        };
+        rows.iter().map(read).collect()
     }
 }

@@ -43,6 +43,7 @@ pub trait Records: Send + Sync {
         now: DateTime<Utc>,
     ) -> Result<(), StoreError>;
     async fn denials(&self, directory: &DirectoryName, host: &Sid) -> Result<Vec<Denial>, StoreError>;
+    async fn hosts_being_released(&self, directory: &DirectoryName) -> Result<Vec<Sid>, StoreError>;
 
     async fn preempt(
         &self,
@@ -204,6 +205,9 @@ impl Records for Store {
     }
     async fn denials(&self, directory: &DirectoryName, host: &Sid) -> Result<Vec<Denial>, StoreError> {
         Self::denials(self, directory, host).await
+    }
+    async fn hosts_being_released(&self, directory: &DirectoryName) -> Result<Vec<Sid>, StoreError> {
+        Self::hosts_being_released(self, directory).await
     }
     async fn preempt(
         &self,

@@ -8,7 +8,7 @@ use tests::world::farm;
 use crate::kit::{Contained, dn, host_dn, succeeded};
 use crate::{administrator, put};
 
-async fn check(there: &Contained) -> (Workflow, Value) {
+pub async fn check(there: &Contained) -> (Workflow, Value) {
     let id = there.world.submit_for("quarantine-check", Mode::Apply, None, json!({})).await;
     let done = there.world.finishes(id).await;
     succeeded(&done);

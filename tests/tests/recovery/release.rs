@@ -1,17 +1,23 @@
 //! `quarantine-release`.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use directory::embedded::{Fault, FaultKind, OperationKind};
 use directory::{ReaderDescriptor, ResultCode};
 use domain::{Mode, Sid, WaitReason, Workflow, WorkflowId, WorkflowState};
 use serde_json::{Value, json};
+use tests::wait::eventually;
 use tests::world::{World, farm};
 use workers::Registry;
 use workers::runbooks::quarantine_release;
 use workers::steps::quarantine::AwaitTickets;
 
+use crate::check::check;
 use crate::kit::{Contained, account, host_dn, succeeded};
 use crate::{administrator, reject, waits_for};
+
+const LIMIT: Duration = Duration::from_secs(60);
 
 async fn release(there: &Contained, host: &Sid, force: Option<&str>) -> WorkflowId {
     // As the API records it: the containment of a host stops what names it.
@@ -131,6 +137,28 @@ async fn one_that_fails_halfway_puts_every_denial_back() {
     assert_eq!(done.state, WorkflowState::Unwound, "{:#?}", done.error);
     assert!(there.denied("Host1", "Half1").await && there.control("Host1").await & 2 == 2);
     assert_eq!(under_quarantine(&there).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_that_falls_into_a_release_puts_nothing_back() {
+    let there = Contained::new().await;
+    there.deploy(farm("Between1", "Between1Hosts", &["Host1"])).await;
+    there.contain("Host1").await;
+    let id = release(&there, &there.sid(&host_dn("Host1")).await, Some("it is clean")).await;
+    waits_for(&there.world, id, WaitReason::Approval).await;
+    // The first lifts, the second enables: between the two there is time for a check.
+    let slow = FaultKind::Delay(Duration::from_secs(4));
+    there.world.faults.inject(Fault::once(OperationKind::Modify, slow).nth(2));
+    there.world.approve(id).await;
+    eventually("the deny entry is lifted", LIMIT, async || {
+        (!there.denied("Host1", "Between1").await).then_some(())
+    })
+    .await;
+    let (checked, result) = check(&there).await;
+    assert_eq!((checked.state, &result["hosts"]), (WorkflowState::Succeeded, &json!([])), "{result:#}");
+    released(&there, id).await;
+    assert!(!there.denied("Host1", "Between1").await && there.control("Host1").await & 2 == 0);
+    assert_eq!(under_quarantine(&there).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

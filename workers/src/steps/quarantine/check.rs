@@ -53,12 +53,18 @@ impl Step for CheckQuarantine {
 
     async fn check(&self, cx: &StepContext) -> Result<Observed, StepError> {
         let watched = watched(cx).await?;
-        let seen = match watched.is_empty() {
-            true => Survey { seen: Vec::new(), away: Vec::new() },
-            false => every_dc(cx, &watched).await?,
-        };
+        if watched.is_empty() {
+            let seen = Survey { seen: Vec::new(), away: Vec::new() };
+            return Ok(Observed { watched, seen, hosts: Vec::new() });
+        }
+        let mut seen = every_dc(cx, &watched).await?;
+        let let_go = let_go(cx, &watched).await?;
+        seen.seen.iter_mut().for_each(|(_, on)| on.forget(&let_go));
         let mut hosts = judged(&seen.seen, &watched);
         tell_paths(cx, &seen, &mut hosts).await?;
+        hosts.retain(|host| {
+            watched.iter().zip(&let_go).all(|(one, go)| !go || one.quarantine.host_sid != host.sid)
+        });
         Ok(Observed { watched, seen, hosts })
     }
 
@@ -90,6 +96,17 @@ async fn watched(cx: &StepContext) -> Result<Vec<Watched>, StepError> {
         watched.push(Watched { quarantine, denied_by });
     }
     Ok(watched)
+}
+
+/// Which of them are to be left alone: a release has let go of the host meanwhile, or is at it. Asked
+/// after the DCs, so that a deny entry which a release has taken is never seen without the release:
+/// that begins on record before its first write.
+async fn let_go(cx: &StepContext, watched: &[Watched]) -> Result<Vec<bool>, StepError> {
+    let records = cx.records()?;
+    let releasing = records.hosts_being_released(&cx.directory).await?;
+    let open = records.quarantined(&cx.directory).await?;
+    let stands = |one: &Watched| open.iter().any(|open| open.id == one.quarantine.id);
+    Ok(watched.iter().map(|one| !stands(one) || releasing.contains(&one.quarantine.host_sid)).collect())
 }
 
 async fn every_dc(cx: &StepContext, watched: &[Watched]) -> Result<Survey<OnDc>, StepError> {

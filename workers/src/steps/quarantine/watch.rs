@@ -112,6 +112,14 @@ fn denied(watched: &[Watched]) -> HashMap<&Sid, Vec<usize>> {
 }
 
 impl OnDc {
+    /// Nothing is wrong about the hosts at these places.
+    pub fn forget(&mut self, places: &[bool]) {
+        let kept = |at: &usize| !places.get(*at).copied().unwrap_or(false);
+        self.let_in.retain(|finding| kept(&finding.host));
+        self.open.iter_mut().for_each(|(_, hosts)| hosts.retain(kept));
+        self.open.retain(|(_, hosts)| !hosts.is_empty());
+    }
+
     fn take(&mut self, watched: &[Watched], denied: &HashMap<&Sid, Vec<usize>>, entry: Entry) {
         self.looked_at += 1;
         let readers = match readers_of(&entry) {

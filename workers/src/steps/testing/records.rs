@@ -20,6 +20,8 @@ pub struct Remembered {
     pub quarantines: Vec<Quarantined>,
     /// Deny entries by host.
     pub denials: Vec<(Sid, Denial)>,
+    /// Hosts of which a release is letting go.
+    pub releasing: Vec<Sid>,
     /// What was asked to be stopped, in order.
     pub preemptions: Vec<Preemption>,
     /// What a pre-emption is said to have stopped.
@@ -138,6 +140,9 @@ impl Records for FakeRecords {
         Ok(held.farms.iter().filter(|farm| farm.state == FarmState::Deployed).cloned().collect())
     }
 
+    async fn hosts_being_released(&self, _: &DirectoryName) -> Result<Vec<Sid>, StoreError> {
+        Ok(self.called("hosts_being_released")?.releasing.clone())
+    }
     async fn quarantined(&self, _: &DirectoryName) -> Result<Vec<Quarantined>, StoreError> {
         let held = self.called("quarantined")?;
         Ok(held.quarantines.iter().filter(|row| row.released.is_none()).cloned().collect())
