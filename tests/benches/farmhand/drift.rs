@@ -133,8 +133,14 @@ async fn seed(world: &World, farms: usize) -> Result<()> {
 fn spec(name: &str, group: &str, hosts: &[String]) -> Result<domain::FarmSpec> {
     let manifest: Value = json!({
         "apiVersion": "farmhand/v1", "kind": "Farm", "metadata": { "name": name },
-        "spec": { "account": { "outboundOnly": true, "kerberosEncryptionTypes": ["Default"] },
-                  "membership": { "group": group }, "hosts": hosts },
+        "spec": {
+            "account": {
+                "dnsHostName": format!("{name}.contoso.com"),
+                "servicePrincipalNames": [format!("http/{name}"), format!("http/{name}.contoso.com")],
+            },
+            "membership": { "group": group },
+            "hosts": hosts,
+        },
     });
     let manifest: FarmManifest = serde_json::from_value(manifest)?;
     manifest.validate().map_err(|problem| anyhow::anyhow!("{problem:?}"))
